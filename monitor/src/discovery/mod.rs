@@ -1,0 +1,187 @@
+//! Which containers there are: the [`Inventory`] and the sources that fill it.
+//!
+//! A runtime source ([`docker`]) is a task that follows its runtime's events and writes to the
+//! inventory through a [`Source`]. The source without a runtime ([`cgroup`]) keeps no state: it
+//! scans `/proc` when a scrape asks.
+
+pub mod cgroup;
+pub mod container_id;
+pub mod docker;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::container::Container;
+
+/// What a source says of its runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceState {
+    /// The first attempt has not ended yet.
+    Starting,
+    /// There is no such runtime on this machine (only looked for because of `auto`).
+    Absent,
+    /// The runtime does not answer; what was known of it stays.
+    Down,
+    /// The runtime answers and its list is complete.
+    Up,
+}
+
+/// One source, as the metrics show it.
+#[derive(Clone, Debug)]
+pub struct SourceStatus {
+    /// The value of the `runtime` label.
+    pub runtime: &'static str,
+    /// See [`SourceState`].
+    pub state: SourceState,
+    /// Whether it ever gave a full list.
+    pub answered: bool,
+    /// Events handled since start.
+    pub events: u64,
+}
+
+#[derive(Debug)]
+struct SourceEntry {
+    status: SourceStatus,
+    containers: BTreeMap<String, Arc<Container>>,
+}
+
+/// All containers of all sources: the only state that lives between scrapes.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    sources: Mutex<Vec<SourceEntry>>,
+    changed: watch::Sender<()>,
+}
+
+impl Inventory {
+    /// An inventory without a source.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Adds a source. Where two sources know the same container id, the one added first counts.
+    pub fn add_source(self: &Arc<Self>, runtime: &'static str) -> Source {
+        let mut sources = self.lock();
+        sources.push(SourceEntry {
+            status: SourceStatus {
+                runtime,
+                state: SourceState::Starting,
+                answered: false,
+                events: 0,
+            },
+            containers: BTreeMap::new(),
+        });
+        Source {
+            inventory: Arc::clone(self),
+            index: sources.len() - 1,
+        }
+    }
+
+    /// Every known container, each id once.
+    pub fn containers(&self) -> Vec<Arc<Container>> {
+        let sources = self.lock();
+        let mut containers: Vec<Arc<Container>> = Vec::new();
+        for (index, source) in sources.iter().enumerate() {
+            let earlier = &sources[..index];
+            containers.extend(
+                source
+                    .containers
+                    .iter()
+                    .filter(|(id, _)| {
+                        !earlier
+                            .iter()
+                            .any(|other| other.containers.contains_key(*id))
+                    })
+                    .map(|(_, container)| Arc::clone(container)),
+            );
+        }
+        containers
+    }
+
+    /// The state of every source, in the order they were added.
+    pub fn sources(&self) -> Vec<SourceStatus> {
+        self.lock()
+            .iter()
+            .map(|source| source.status.clone())
+            .collect()
+    }
+
+    /// Whether a runtime has ever given its full list.
+    pub fn any_answered(&self) -> bool {
+        self.lock().iter().any(|source| source.status.answered)
+    }
+
+    /// Waits until every source's first attempt has ended, well or badly.
+    pub async fn settled(&self) {
+        let mut changes = self.changed.subscribe();
+        // The sender lives in `self`, so waiting cannot fail while we are borrowed.
+        let _ = changes.wait_for(|()| self.is_settled()).await;
+    }
+
+    /// Whether every source's first attempt has ended, well or badly.
+    pub fn is_settled(&self) -> bool {
+        self.lock()
+            .iter()
+            .all(|source| source.status.state != SourceState::Starting)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<SourceEntry>> {
+        // Every critical section leaves the map whole, so a poisoned lock holds good data.
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A source's own part of the [`Inventory`].
+#[derive(Debug)]
+pub struct Source {
+    inventory: Arc<Inventory>,
+    index: usize,
+}
+
+impl Source {
+    /// Sets what is known of the runtime. The containers stay as they are.
+    pub fn set_state(&self, state: SourceState) {
+        self.with(|entry| {
+            entry.status.state = state;
+            entry.status.answered |= state == SourceState::Up;
+        });
+    }
+
+    /// Counts an event of the runtime.
+    pub fn count_event(&self) {
+        self.with(|entry| entry.status.events += 1);
+    }
+
+    /// Adds a container, or puts it in the place of the one with the same id.
+    pub fn upsert(&self, container: Container) {
+        self.with(|entry| {
+            entry
+                .containers
+                .insert(container.id.clone(), Arc::new(container));
+        });
+    }
+
+    /// The container with this id, where the source knows it.
+    pub fn get(&self, id: &str) -> Option<Arc<Container>> {
+        self.with(|entry| entry.containers.get(id).cloned())
+    }
+
+    /// The ids of all containers that the source knows.
+    pub fn ids(&self) -> Vec<String> {
+        self.with(|entry| entry.containers.keys().cloned().collect())
+    }
+
+    /// Forgets the container with this id.
+    pub fn remove(&self, id: &str) {
+        self.with(|entry| {
+            entry.containers.remove(id);
+        });
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut SourceEntry) -> T) -> T {
+        let result = change(&mut self.inventory.lock()[self.index]);
+        self.inventory.changed.send_replace(());
+        result
+    }
+}

@@ -1,0 +1,20 @@
+//! Per-container socket and TCP metrics of a Linux node.
+//!
+//! The way of the data: [`discovery`] finds the containers, [`netns`] says which network
+//! namespaces they stand in and who owns each, [`sampler`] reads the kernel's numbers,
+//! [`snapshot`] merges them, [`metrics`] writes them down and [`serve`] hands them out.
+//! ARCHITECTURE.md at the top of the repository draws the map.
+
+pub mod cli;
+pub mod config;
+pub mod container;
+pub mod daemon;
+pub mod discovery;
+pub mod ebpf;
+pub mod link;
+pub mod metrics;
+pub mod netns;
+pub mod procfs;
+pub mod sampler;
+pub mod serve;
+pub mod snapshot;

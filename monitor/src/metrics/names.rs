@@ -54,8 +54,10 @@ pub fn metric_name(group: &str, field: &str) -> Option<String> {
 ///
 /// A word begins at a capital after a small letter or digit, and at the last capital of several
 /// when a small letter follows. Two endings of the kernel's belong to their acronym: the plural
-/// (`ReasmOKs`, `DelayedACKs`) and a version (`MLDv2`).
+/// (`ReasmOKs`, `DelayedACKs`) and a version (`MLDv2`). `HMac` is one word: a lone `h` in a
+/// metric's name reads as hours.
 pub fn snake_case(name: &str) -> String {
+    let name = name.replace("HMac", "Hmac");
     let bytes = name.as_bytes();
     let mut out = String::with_capacity(name.len() + 8);
     for (at, &byte) in bytes.iter().enumerate() {
@@ -106,6 +108,7 @@ mod tests {
             ("SpuriousRTOs", "spurious_rtos"),
             ("OutMLDv2Reports", "out_mldv2_reports"),
             ("OutType135", "out_type135"),
+            ("MPJoinAckHMacFailure", "mp_join_ack_hmac_failure"),
             ("TW", "tw"),
             ("DefaultTTL", "default_ttl"),
             ("", ""),

@@ -76,7 +76,6 @@ pub fn snake_case(name: &str) -> String {
 fn begins_word(after: &[u8]) -> bool {
     match after {
         [b's'] => false,
-        [b's', next, ..] if next.is_ascii_uppercase() => false,
         [b'v', next, ..] if next.is_ascii_digit() => false,
         [next, ..] => next.is_ascii_lowercase(),
         [] => false,

@@ -87,6 +87,7 @@ fn exposition(schema: &Schema) -> (String, u64) {
             transitions: &[
                 transition(&server, "close", "syn_sent", 7),
                 transition(&server, "syn_sent", "established", 6),
+                transition(&server, "syn_sent", "close", 1),
                 transition(&plain, "close", "syn_sent", 1),
             ],
             info: &[info(&server, "veth1"), info(&plain, "")],

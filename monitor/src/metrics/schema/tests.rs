@@ -98,6 +98,19 @@ fn a_host_without_ipv6_and_a_file_that_is_none() {
 }
 
 #[test]
+fn of_two_fields_with_one_name_the_first_is_published() {
+    let host = HostFiles {
+        netstat: b"TcpExt: TCPNew New TCPListenDrops\nTcpExt: 1 2 3\n",
+        ..HostFiles::default()
+    };
+    let schema = Schema::with_more(&Regex::new("").unwrap(), &host).unwrap();
+    let slot = |field| schema.slot(CounterFile::Netstat, "TcpExt", field);
+    assert!(slot("TCPNew").is_some());
+    assert_eq!(slot("New"), None);
+    assert_eq!(slot("TCPListenDrops"), None);
+}
+
+#[test]
 fn counters_alone_end_in_total() {
     let schema = with_more(".*", &ALL[4]);
     for family in &schema.families {

@@ -8,7 +8,9 @@
 
 pub mod child;
 pub mod demo;
+pub mod dockerd;
 pub mod http;
+pub mod image;
 pub mod metrics;
 pub mod monitor;
 pub mod netns;

@@ -70,7 +70,8 @@ impl Arguments {
             "leaderless" => Work::Leaderless {
                 at: self.next::<Where>("WHERE")?,
             },
-            "demo-workload" => Work::Demo(self.next("KIND")?),
+            crate::dockerd::sweep::SUBCOMMAND => Work::Sweep,
+            crate::demo::SUBCOMMAND => Work::Demo(self.next("KIND")?),
             other => bail!("no such subcommand: {other:?}"),
         })
     }

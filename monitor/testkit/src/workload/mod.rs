@@ -84,6 +84,8 @@ pub enum Work {
     },
     /// One of [`crate::demo::KINDS`], server and clients in one process.
     Demo(crate::demo::Kind),
+    /// No workload: the watchdog of a [`Dockerd`](crate::dockerd::Dockerd).
+    Sweep,
 }
 
 /// The whole program: parses the arguments after its name and does the work.
@@ -92,6 +94,10 @@ pub enum Work {
 /// On wrong arguments, with the usage; and when the work fails.
 pub fn main(args: impl Iterator<Item = String>) -> Result<()> {
     let work = arguments::parse(args)?;
+    if work == Work::Sweep {
+        // It outlives whoever started it: that is its purpose.
+        return work.run();
+    }
     crate::sys::exit_on_signals();
     exit_with_parent();
     work.run()
@@ -126,6 +132,7 @@ impl Work {
             Self::Udp { port, count } => datagrams(port, count),
             Self::Leaderless { at } => leave_leader(at),
             Self::Demo(kind) => crate::demo::run(kind),
+            Self::Sweep => crate::dockerd::sweep::when_input_ends(),
         }
     }
 }

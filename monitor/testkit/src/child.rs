@@ -113,6 +113,12 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(stdout)
 }
 
+/// Whether the process `pid` has ended. A zombie has: it waits for whoever adopted it.
+pub fn has_ended(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.map_or(true, |stat| stat.contains(") Z "))
+}
+
 type Job = (Command, Sender<std::io::Result<Child>>);
 
 /// Starts `command` from a thread that lives as long as this process: the parent-death signal is

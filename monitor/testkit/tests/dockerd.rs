@@ -1,11 +1,11 @@
 //! The Docker daemon of the tests: it runs containers, survives being killed, leaves nothing.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Result;
+use testkit::child::has_ended;
 use testkit::dockerd::{Dockerd, PROGRAMS};
-use testkit::{netns, require, ss, wait};
+use testkit::{netns, require, ss};
 
 #[test]
 fn runs_containers_and_leaves_nothing() -> Result<()> {
@@ -35,9 +35,7 @@ fn runs_containers_and_leaves_nothing() -> Result<()> {
     let bridge = Path::new("/sys/class/net").join(docker.bridge());
     assert!(bridge.exists());
     drop(docker);
-    wait::until("the container has gone", Duration::from_secs(1), || {
-        Ok((!Path::new(&format!("/proc/{left}")).exists()).then_some(()))
-    })?;
+    assert!(has_ended(left));
     assert!(!bridge.exists() && !folder.exists());
     Ok(())
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::mount::UnmountFlags;
 use rustix::process::Signal;
 
-use crate::child::{find_program, output};
+use crate::child::{find_program, has_ended, output};
 use crate::{sys, wait};
 
 /// The file that names the bridge.
@@ -84,13 +84,8 @@ fn end_processes(folder: &Path) -> Result<()> {
         sys::kill(pid, Signal::KILL).ok();
     }
     wait::until("the containers have ended", Duration::from_secs(20), || {
-        Ok(doomed.iter().all(|&pid| ended(pid)).then_some(()))
+        Ok(doomed.iter().all(|&pid| has_ended(pid)).then_some(()))
     })
-}
-
-/// Whether a process has ended; a zombie has.
-fn ended(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
 }
 
 /// Every process, with its parent.

@@ -14,6 +14,7 @@ pub mod image;
 pub mod metrics;
 pub mod monitor;
 pub mod netns;
+pub mod prometheus;
 pub mod require;
 pub mod ss;
 mod sys;

@@ -9,6 +9,7 @@
 pub mod child;
 pub mod demo;
 pub mod dockerd;
+pub mod files;
 pub mod http;
 pub mod image;
 pub mod metrics;

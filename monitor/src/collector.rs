@@ -84,7 +84,7 @@ impl Collector {
     /// The host's network namespace cannot be looked at: process 1 is out of reach.
     pub fn new(parts: Parts) -> io::Result<Self> {
         let placer = Placer::new(Arc::clone(&parts.procfs), parts.cookies)?;
-        let init = Arc::new(parts.procfs.process(1)?);
+        let init = Arc::new(parts.procfs.host_process()?);
         let cookie = parts
             .cookies
             .then(|| visit::in_each(&[&init], |_| visit::own_cookie()).pop());

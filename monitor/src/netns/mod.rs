@@ -90,7 +90,7 @@ impl Placer {
     /// # Errors
     /// The host's network namespace (that of process 1) cannot be looked at.
     pub fn new(procfs: Arc<ProcFs>, cookies: bool) -> io::Result<Self> {
-        let init = procfs.process(1)?;
+        let init = procfs.host_process()?;
         let host_inode = init.netns_inode()?;
         let links = HostLinks::open(&init)
             .inspect_err(|error| warn!(%error, "cannot read the host's interfaces, host_interface stays empty"))

@@ -4,7 +4,7 @@
 //!
 //! Everything here is stopped by its own process id when its guard is dropped, also on panic, and
 //! dies with the process that started it. Nothing is a double of anything: where the real thing
-//! can't run, [`require`] says so and the test is skipped, or fails where skips are forbidden.
+//! can't run, [`mod@require`] says so and the test is skipped, or fails where skips are forbidden.
 
 pub mod child;
 pub mod demo;

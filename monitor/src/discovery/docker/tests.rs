@@ -186,10 +186,16 @@ async fn a_known_container_is_not_asked_for_again() {
 
 #[tokio::test]
 async fn what_hangs_is_down_and_what_was_known_stays() {
-    for path in ["/version", "/containers/json", "/events"] {
+    for (path, hang) in [
+        ("/version", Reply::Hang),
+        ("/version", Reply::Stall),
+        ("/containers/json", Reply::Hang),
+        ("/containers/json", Reply::Stall),
+        ("/events", Reply::Hang),
+    ] {
         let (server, _id, _child) = one_container();
         let healthy = server.get(path);
-        server.set(path, Reply::Hang);
+        server.set(path, hang.clone());
         let followed = Followed::of(&server);
         followed.until_state(SourceState::Down).await;
         assert!(followed.inventory.is_settled());
@@ -201,7 +207,7 @@ async fn what_hangs_is_down_and_what_was_known_stays() {
         server.set(path, healthy.clone());
         followed.until_state(SourceState::Up).await;
         // Now that it is known: the session's end is noticed at the next list, or at once.
-        server.set(path, Reply::Hang);
+        server.set(path, hang);
         server.close_streams();
         followed.until_state(SourceState::Down).await;
         assert_eq!(followed.names(), ["web"], "{path}");

@@ -29,6 +29,8 @@ pub(super) enum Reply {
     Status(u16),
     /// Nothing, ever.
     Hang,
+    /// The head, and nothing after it.
+    Stall,
 }
 
 impl Reply {
@@ -183,6 +185,10 @@ async fn serve(mut stream: UnixStream, state: Arc<State>) {
         }
         Reply::ShortStream(text) => {
             format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{text}")
+        }
+        Reply::Stall => {
+            let _ = stream.write_all(head(10).as_bytes()).await;
+            return std::future::pending().await;
         }
         Reply::Hang => return std::future::pending().await,
         Reply::Stream(first) => {

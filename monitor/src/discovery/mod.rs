@@ -185,3 +185,93 @@ impl Source {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::{Inventory, SourceState};
+    use crate::container::{Container, Runtime};
+    use crate::procfs::ProcFs;
+
+    fn container(id: &str, name: &str) -> Container {
+        let procfs = ProcFs::open("/proc".as_ref()).unwrap();
+        Container {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            image: String::new(),
+            runtime: Runtime::Docker,
+            pod: None,
+            sandbox: false,
+            network_mode: String::new(),
+            started: 0,
+            process: Arc::new(procfs.process(std::process::id()).unwrap()),
+        }
+    }
+
+    fn names(inventory: &Inventory) -> Vec<String> {
+        let containers = inventory.containers();
+        containers.iter().map(|found| found.name.clone()).collect()
+    }
+
+    #[test]
+    fn of_two_sources_with_the_same_id_the_first_counts() {
+        let inventory = Inventory::new();
+        let first = inventory.add_source("docker");
+        let second = inventory.add_source("podman");
+        second.upsert(container("1", "second's"));
+        second.upsert(container("2", "other"));
+        first.upsert(container("1", "first's"));
+        assert_eq!(names(&inventory), ["first's", "other"]);
+        first.remove("1");
+        assert_eq!(names(&inventory), ["second's", "other"]);
+        second.upsert(container("2", "renamed"));
+        assert_eq!(names(&inventory), ["second's", "renamed"]);
+        assert_eq!(first.ids(), [""; 0]);
+        assert_eq!(second.ids(), ["1", "2"]);
+        assert_eq!(second.get("2").unwrap().name, "renamed");
+    }
+
+    #[test]
+    fn what_was_known_and_that_it_answered_outlives_the_runtime() {
+        let inventory = Inventory::new();
+        let source = inventory.add_source("docker");
+        source.upsert(container("1", "web"));
+        assert!(!inventory.any_answered());
+        source.set_state(SourceState::Up);
+        source.set_state(SourceState::Down);
+        source.count_event();
+        assert!(inventory.any_answered());
+        assert_eq!(names(&inventory), ["web"]);
+        let [status] = &inventory.sources()[..] else {
+            panic!("one source");
+        };
+        assert_eq!(status.runtime, "docker");
+        assert_eq!(status.state, SourceState::Down);
+        assert_eq!(status.events, 1);
+    }
+
+    #[tokio::test]
+    async fn it_is_settled_when_no_source_is_starting() {
+        let inventory = Inventory::new();
+        inventory.settled().await;
+        let sources = [
+            inventory.add_source("docker"),
+            inventory.add_source("podman"),
+        ];
+        assert!(!inventory.is_settled());
+        let waiting = tokio::spawn({
+            let inventory = Arc::clone(&inventory);
+            async move { inventory.settled().await }
+        });
+        sources[0].set_state(SourceState::Down);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(!waiting.is_finished());
+        sources[1].set_state(SourceState::Absent);
+        tokio::time::timeout(Duration::from_secs(5), waiting)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}

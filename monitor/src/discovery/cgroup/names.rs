@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, open, openat, statat};
 use tracing::debug;
@@ -40,13 +40,24 @@ impl NetnsNames {
     }
 }
 
-/// Reads the host's `/run/netns` through the root of process 1, whose mounts show the namespaces
-/// that are bound there. No symbolic link is followed but `root` itself, so that nothing outside
-/// of that root is ever looked at.
-fn read(procfs: &std::path::Path) -> io::Result<HashMap<u64, String>> {
+/// Reads `/run/netns` below the root of process 1, the host's, whose mounts show the namespaces
+/// that are bound there; without the right to look at that process, below our own root, which is
+/// the same unless we run in a container.
+fn read(procfs: &Path) -> io::Result<HashMap<u64, String>> {
+    match read_below(procfs, "1/root") {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            read_below(procfs, "self/root")
+        }
+        names => names,
+    }
+}
+
+/// Reads `run/netns` below a root. No symbolic link is followed but the one to `root`, so that
+/// nothing outside of it is ever looked at.
+fn read_below(procfs: &Path, root: &str) -> io::Result<HashMap<u64, String>> {
     let mut names = HashMap::new();
     let root = open(
-        procfs.join("1/root"),
+        procfs.join(root),
         OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
         Mode::empty(),
     )?;
@@ -60,7 +71,10 @@ fn read(procfs: &std::path::Path) -> io::Result<HashMap<u64, String>> {
     };
     // An ordinary file (a namespace that was unmounted) may have any inode number; only those of
     // the namespace file system say something.
-    let namespaces = std::fs::metadata(procfs.join("1/ns/net"))?.dev();
+    // There is one such file system, so any process that can be seen shows its device.
+    let namespaces = std::fs::metadata(procfs.join("self/ns/net"))
+        .or_else(|_| std::fs::metadata(procfs.join("1/ns/net")))?
+        .dev();
     for entry in Dir::read_from(&netns)? {
         let entry = entry?;
         let name = entry.file_name();

@@ -105,7 +105,7 @@ fn living_thread(procfs: &ProcFs, pid: u32, buffer: &mut Vec<u8>) -> Option<(u32
 
 /// The command name of a process; `None` once it is gone.
 pub(super) fn comm(process: &Process, buffer: &mut Vec<u8>) -> Option<String> {
-    process.read(c"stat", buffer).ok()?;
-    let stat = stat::parse(buffer).ok()?;
-    Some(String::from_utf8_lossy(stat.comm).into_owned())
+    process.read(c"comm", buffer).ok()?;
+    let comm = buffer.strip_suffix(b"\n").unwrap_or(buffer);
+    Some(String::from_utf8_lossy(comm).into_owned())
 }

@@ -91,16 +91,12 @@ impl Client {
         Ok((client, engine))
     }
 
-    /// The containers that have processes.
-    pub(super) async fn list(&self, engine: &Engine) -> anyhow::Result<Vec<Listed>> {
+    /// The containers that run or are paused. One that Podman is stopping is not on its list, nor
+    /// can it be asked for: the state has no name there.
+    pub(super) async fn list(&self) -> anyhow::Result<Vec<Listed>> {
         // Always by state: a container in a state that bollard does not know would make the whole
-        // list fail. One that is restarting has no process until its start event. Podman has a
-        // state of its own for the time between SIGTERM and the end; Docker calls that running,
-        // and refuses the word.
-        let mut states = vec!["running".to_owned(), "paused".to_owned()];
-        if engine.runtime == Runtime::Podman {
-            states.push("stopping".to_owned());
-        }
+        // list fail. One that is restarting has no process until its start event.
+        let states = vec!["running".to_owned(), "paused".to_owned()];
         let options = ListContainersOptions {
             filters: Some(HashMap::from([("status".to_owned(), states)])),
             ..ListContainersOptions::default()

@@ -39,7 +39,10 @@ pub(super) struct Session<'a> {
     /// out of date.
     running: HashMap<String, bool>,
     inspections: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>>,
-    /// Inspections of the first list, by outcome: when all failed the runtime does not work.
+    /// Ids of the first list that were not looked up yet; none before there is a list.
+    first: Option<HashSet<String>>,
+    /// Inspections so far, by outcome: when all of the first list failed the runtime does not
+    /// work.
     succeeded: usize,
     failed: usize,
     /// Ids whose inspection failed and was reported.
@@ -69,6 +72,7 @@ impl<'a> Session<'a> {
             waiting: VecDeque::new(),
             running: HashMap::new(),
             inspections: FuturesUnordered::new(),
+            first: None,
             succeeded: 0,
             failed: 0,
             reported: HashSet::new(),
@@ -85,9 +89,8 @@ impl<'a> Session<'a> {
         let mut resync = tokio::time::interval(self.follower.timing.resync);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut on_up = Some(on_up);
-        let mut listed = false;
         loop {
-            if listed && !self.up && self.is_idle() {
+            if !self.up && self.first.as_ref().is_some_and(HashSet::is_empty) {
                 if self.succeeded == 0 && self.failed > 0 {
                     bail!("it has containers and describes none of them");
                 }
@@ -99,10 +102,7 @@ impl<'a> Session<'a> {
             }
             self.start_inspections();
             tokio::select! {
-                _ = resync.tick() => {
-                    self.list().await?;
-                    listed = true;
-                }
+                _ = resync.tick() => self.list().await?,
                 event = events.next() => match event {
                     Some(event) => {
                         if let Some(event) = event? {
@@ -116,42 +116,47 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.running.is_empty()
-    }
-
-    /// Takes the full list: forgets what is not on it, and has looked up what is new, renamed or
-    /// has lost its process.
+    /// Takes the full list, and has looked up what is new, was renamed or lost its process. What
+    /// is not on the list is forgotten, but if its process lives the runtime is asked first:
+    /// Podman does not list a container that it is stopping.
     async fn list(&mut self) -> anyhow::Result<()> {
-        let list = self.client.list(&self.engine).await.context("resync")?;
+        let list = self.client.list().await.context("resync")?;
         let source = &self.follower.source;
         let listed: HashSet<&str> = list.iter().map(|entry| entry.id.as_str()).collect();
+        self.reported.retain(|id| listed.contains(id.as_str()));
+        let mut questions = Vec::new();
         for id in source.ids() {
-            if !listed.contains(id.as_str()) {
+            if listed.contains(id.as_str()) {
+                continue;
+            }
+            if source.get(&id).is_some_and(|known| has_process(&known)) {
+                questions.push(id);
+            } else {
                 source.remove(&id);
             }
         }
-        self.reported.retain(|id| listed.contains(id.as_str()));
-        let unknown: Vec<String> = list
-            .into_iter()
-            .filter(|entry| {
-                source.get(&entry.id).is_none_or(|known| {
-                    known.name != entry.name
-                        || known
-                            .process
-                            .netns_inode()
-                            .is_err_and(|error| is_gone(&error))
-                })
-            })
-            .map(|entry| entry.id)
-            .collect();
+        for entry in list {
+            let stands = source
+                .get(&entry.id)
+                .is_some_and(|known| known.name == entry.name && has_process(&known));
+            if !stands {
+                questions.push(entry.id);
+            }
+        }
         debug!(
             "{}: {} containers to look up",
             self.follower.endpoint,
-            unknown.len()
+            questions.len()
         );
-        for id in unknown {
-            self.enqueue(id);
+        if self.first.is_none() {
+            self.first = Some(questions.iter().cloned().collect());
+        }
+        for id in questions {
+            // One that is being looked up is not started over: where it hangs, it would be for
+            // ever.
+            if !self.running.contains_key(&id) {
+                self.enqueue(id);
+            }
         }
         Ok(())
     }
@@ -167,6 +172,9 @@ impl<'a> Session<'a> {
                 source.count_event();
                 source.remove(&event.id);
                 self.waiting.retain(|id| *id != event.id);
+                if let Some(first) = &mut self.first {
+                    first.remove(&event.id);
+                }
                 if let Some(outdated) = self.running.get_mut(&event.id) {
                     *outdated = true;
                 }
@@ -205,6 +213,9 @@ impl<'a> Session<'a> {
             self.waiting.push_back(id);
             return;
         }
+        if let Some(first) = &mut self.first {
+            first.remove(&id);
+        }
         match outcome {
             Ok(found) => {
                 self.succeeded += 1;
@@ -226,6 +237,14 @@ impl<'a> Session<'a> {
             }
         }
     }
+}
+
+/// Whether a container's process still stands; without the right to look it is taken for granted.
+fn has_process(container: &Container) -> bool {
+    !container
+        .process
+        .netns_inode()
+        .is_err_and(|error| is_gone(&error))
 }
 
 /// What an event asks for.

@@ -1,1 +1,428 @@
+//! Sessions against a server that fails in ways a real runtime cannot be made to: it hangs, talks
+//! garbage, cuts its answers short. What a real one does is tested with a real one, in
+//! `tests/docker.rs`.
 
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::server::{Reply, Server, inspect, list, sleeper, unknown_id};
+use super::{Demand, Endpoint, Pauses, Timing, run_with};
+use crate::container::{Container, Runtime};
+use crate::discovery::{Inventory, SourceState};
+use crate::procfs::ProcFs;
+
+const TIMING: Timing = Timing {
+    call: Duration::from_millis(300),
+    resync: Duration::from_millis(150),
+    first_retry: Duration::from_millis(20),
+    last_retry: Duration::from_millis(40),
+    presence: Duration::from_millis(20),
+};
+
+/// A source that follows an endpoint until it is dropped.
+struct Followed {
+    inventory: Arc<Inventory>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Followed {
+    fn start(endpoint: Endpoint, demand: Demand) -> Self {
+        let inventory = Inventory::new();
+        let source = inventory.add_source("docker");
+        let procfs = Arc::new(ProcFs::open("/proc".as_ref()).unwrap());
+        let task = tokio::spawn(run_with(
+            endpoint,
+            demand,
+            TIMING,
+            procfs,
+            source,
+            std::future::pending(),
+        ));
+        Self { inventory, task }
+    }
+
+    fn of(server: &Server) -> Self {
+        Self::start(server.endpoint(), Demand::Required)
+    }
+
+    fn state(&self) -> SourceState {
+        self.inventory.sources()[0].state
+    }
+
+    fn events(&self) -> u64 {
+        self.inventory.sources()[0].events
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .inventory
+            .containers()
+            .iter()
+            .map(|container| container.name.clone())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn only(&self) -> Arc<Container> {
+        let containers = self.inventory.containers();
+        assert_eq!(containers.len(), 1);
+        Arc::clone(&containers[0])
+    }
+
+    #[track_caller]
+    fn until(&self, what: &str, done: impl Fn(&Self) -> bool) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            for _ in 0..1000 {
+                if done(self) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            panic!(
+                "{caller}: waited in vain until {what}: {:?}",
+                self.inventory
+            );
+        }
+    }
+
+    async fn until_state(&self, state: SourceState) {
+        self.until(&format!("{state:?}"), |followed| followed.state() == state)
+            .await;
+    }
+}
+
+/// A server with one container, whose process is a child of ours.
+fn one_container() -> (Server, String, server::Child) {
+    let child = sleeper();
+    let id = unknown_id(1);
+    let server = Server::start();
+    server.set("/containers/json", list(&[(&id, "web")]));
+    server.set(
+        &format!("/containers/{id}/json"),
+        inspect(&id, "web", child.pid(), "bridge"),
+    );
+    (server, id, child)
+}
+
+#[tokio::test]
+async fn a_listed_container_is_described() {
+    let (server, id, child) = one_container();
+    let followed = Followed::of(&server);
+    followed.until_state(SourceState::Up).await;
+    let container = followed.only();
+    assert_eq!(container.id, id);
+    assert_eq!(container.name, "web");
+    assert_eq!(container.image, "image:1");
+    assert_eq!(container.runtime, Runtime::Docker);
+    assert_eq!(container.started, 1_500_000_000);
+    assert_eq!(container.process.pid(), child.pid());
+    assert!(followed.inventory.any_answered());
+    // The list is always asked for by state.
+    let asked = server.asked();
+    let query = asked
+        .iter()
+        .find(|path| path.starts_with("/containers/json"))
+        .unwrap();
+    assert!(
+        query.contains("running") && query.contains("paused"),
+        "{query}"
+    );
+}
+
+#[tokio::test]
+async fn podman_tells_who_it_is() {
+    let (server, _id, _child) = one_container();
+    server.set(
+        "/version",
+        Reply::json(
+            r#"{"Version":"4.3.1","Components":[{"Name":"Podman Engine","Version":"4.3.1"}]}"#,
+        ),
+    );
+    let followed = Followed::of(&server);
+    followed.until_state(SourceState::Up).await;
+    assert_eq!(followed.only().runtime, Runtime::Podman);
+}
+
+#[tokio::test]
+async fn a_known_container_is_not_asked_for_again() {
+    let (server, id, _child) = one_container();
+    let followed = Followed::of(&server);
+    followed.until_state(SourceState::Up).await;
+    let before = followed.only();
+    let lists = |path: &String| path.starts_with("/containers/json");
+    followed
+        .until("three lists were taken", |_| {
+            server.asked().iter().filter(|path| lists(path)).count() >= 3
+        })
+        .await;
+    let inspections = server
+        .asked()
+        .iter()
+        .filter(|path| path.contains(&id))
+        .count();
+    // Twice, since no cgroup says whose process it is.
+    assert_eq!(inspections, 2);
+    assert!(Arc::ptr_eq(&before, &followed.only()));
+    // A new name on the list is noticed, although no event told.
+    server.set("/containers/json", list(&[(&id, "new")]));
+    server.set(
+        &format!("/containers/{id}/json"),
+        inspect(&id, "new", before.process.pid(), "bridge"),
+    );
+    followed
+        .until("it is renamed", |followed| followed.names() == ["new"])
+        .await;
+}
+
+#[tokio::test]
+async fn what_hangs_is_down_and_what_was_known_stays() {
+    for (path, hang) in [
+        ("/version", Reply::Hang),
+        ("/version", Reply::Stall),
+        ("/containers/json", Reply::Hang),
+        ("/containers/json", Reply::Stall),
+        ("/events", Reply::Hang),
+    ] {
+        let (server, _id, _child) = one_container();
+        let healthy = server.get(path);
+        server.set(path, hang.clone());
+        let followed = Followed::of(&server);
+        followed.until_state(SourceState::Down).await;
+        assert!(followed.inventory.is_settled());
+        assert_eq!(
+            followed.inventory.any_answered(),
+            path == "/events",
+            "{path}"
+        );
+        server.set(path, healthy.clone());
+        followed.until_state(SourceState::Up).await;
+        // Now that it is known: the session's end is noticed at the next list, or at once.
+        server.set(path, hang);
+        server.close_streams();
+        followed.until_state(SourceState::Down).await;
+        assert_eq!(followed.names(), ["web"], "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_hangs_is_noticed_while_the_stream_stays_open() {
+    let (server, _id, _child) = one_container();
+    let followed = Followed::of(&server);
+    followed.until_state(SourceState::Up).await;
+    server.set("/containers/json", Reply::Hang);
+    followed.until_state(SourceState::Down).await;
+    assert_eq!(followed.names(), ["web"]);
+}
+
+#[tokio::test]
+async fn garbage_and_cut_answers_are_down() {
+    let (_, id, _) = one_container();
+    let whole = list(&[(&id, "web")]).body();
+    for (path, reply) in [
+        ("/version", Reply::Raw("SSH-2.0-OpenSSH\r\n".into())),
+        ("/version", Reply::json("[1, 2")),
+        ("/containers/json", Reply::json("<html>")),
+        ("/containers/json", Reply::Status(500)),
+        (
+            "/containers/json",
+            Reply::Cut(whole[..whole.len() / 2].into()),
+        ),
+        (
+            "/containers/json",
+            Reply::json(r#"[{"Id":"x","State":"levitating"}]"#),
+        ),
+        ("/events", Reply::Status(403)),
+        (
+            "/events",
+            Reply::ShortStream(r#"{"Type":"container","Action":"st"#.into()),
+        ),
+        ("/events", Reply::Stream("no json\n".into())),
+    ] {
+        let (server, _id, _child) = one_container();
+        let healthy = server.get(path);
+        server.set(path, reply.clone());
+        let followed = Followed::of(&server);
+        followed
+            .until(&format!("{path} {reply:?} is down"), |followed| {
+                followed.state() == SourceState::Down
+            })
+            .await;
+        server.set(path, healthy);
+        followed.until_state(SourceState::Up).await;
+        assert_eq!(followed.names(), ["web"], "{path} {reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_ended_stream_is_down_and_up_again() {
+    let (server, _id, _child) = one_container();
+    let followed = Followed::of(&server);
+    followed.until_state(SourceState::Up).await;
+    server.set("/version", Reply::Status(500));
+    server.close_streams();
+    followed.until_state(SourceState::Down).await;
+    server.set("/version", server::version());
+    followed.until_state(SourceState::Up).await;
+}
+
+#[tokio::test]
+async fn one_container_that_cannot_be_described_does_not_hold_up_the_others() {
+    let (server, id, _child) = one_container();
+    let hung = unknown_id(2);
+    server.set("/containers/json", list(&[(&hung, "hung"), (&id, "web")]));
+    server.set(&format!("/containers/{hung}/json"), Reply::Hang);
+    let followed = Followed::of(&server);
+    followed.until_state(SourceState::Up).await;
+    assert_eq!(followed.names(), ["web"]);
+}
+
+#[tokio::test]
+async fn a_runtime_that_describes_nothing_is_down() {
+    let (server, id, _child) = one_container();
+    server.set(&format!("/containers/{id}/json"), Reply::Hang);
+    let followed = Followed::of(&server);
+    followed.until_state(SourceState::Down).await;
+}
+
+#[tokio::test]
+async fn events_add_and_remove() {
+    let (server, id, child) = one_container();
+    server.set("/containers/json", list(&[]));
+    let followed = Followed::of(&server);
+    followed.until_state(SourceState::Up).await;
+    assert_eq!(followed.names(), [""; 0]);
+
+    server.emit("create", &id);
+    server.emit("exec_start: sh", &id);
+    server.emit("start", &id);
+    server.set("/containers/json", list(&[(&id, "web")]));
+    followed
+        .until("it is there", |followed| followed.names() == ["web"])
+        .await;
+    assert_eq!(followed.events(), 1);
+
+    server.set("/containers/json", list(&[]));
+    server.set(
+        &format!("/containers/{id}/json"),
+        inspect(&id, "web", 0, "bridge"),
+    );
+    server.emit("die", &id);
+    followed
+        .until("it is gone", |followed| followed.names().is_empty())
+        .await;
+    assert_eq!(followed.events(), 2);
+    drop(child);
+}
+
+#[tokio::test]
+async fn a_container_that_only_left_the_list_is_asked_for() {
+    let (server, id, _child) = one_container();
+    let followed = Followed::of(&server);
+    followed.until_state(SourceState::Up).await;
+    // Podman, while it stops one.
+    server.set("/containers/json", list(&[]));
+    let asked = server.asked().len();
+    followed
+        .until("it was asked for", |_| {
+            server.asked()[asked..]
+                .iter()
+                .filter(|path| path.contains(&id))
+                .count()
+                > 4
+        })
+        .await;
+    assert_eq!(followed.names(), ["web"]);
+    server.set(&format!("/containers/{id}/json"), Reply::Status(404));
+    followed
+        .until("it is gone", |followed| followed.names().is_empty())
+        .await;
+    assert_eq!(followed.state(), SourceState::Up);
+}
+
+#[tokio::test]
+async fn a_process_that_ended_is_not_listed() {
+    let (server, _id, child) = one_container();
+    // Not reaped yet: its folder in /proc is there, its namespaces are not.
+    let _zombie = child.kill();
+    let followed = Followed::of(&server);
+    followed.until_state(SourceState::Up).await;
+    assert_eq!(followed.names(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_joined_network_is_named_by_its_full_id() {
+    let (server, id, child) = one_container();
+    let owner = unknown_id(2);
+    server.set(
+        &format!("/containers/{id}/json"),
+        inspect(&id, "web", child.pid(), "container:db"),
+    );
+    server.set("/containers/db/json", inspect(&owner, "db", 0, "bridge"));
+    let followed = Followed::of(&server);
+    followed.until_state(SourceState::Up).await;
+    assert_eq!(followed.only().joins(), Some(owner.as_str()));
+}
+
+#[tokio::test]
+async fn a_socket_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("later.sock");
+    let endpoint = Endpoint::Unix(path.clone());
+    let wanted = Followed::start(endpoint.clone(), Demand::Required);
+    let looked_for = Followed::start(endpoint, Demand::IfPresent);
+    wanted.until_state(SourceState::Down).await;
+    looked_for.until_state(SourceState::Absent).await;
+    assert!(!looked_for.inventory.any_answered());
+
+    let server = Server::start_at(&path);
+    wanted.until_state(SourceState::Up).await;
+    looked_for.until_state(SourceState::Up).await;
+    // From now on its absence is a failure.
+    std::fs::remove_file(&path).unwrap();
+    server.close_streams();
+    looked_for.until_state(SourceState::Down).await;
+}
+
+#[tokio::test]
+async fn shutdown_ends_it() {
+    let server = Server::start();
+    let inventory = Inventory::new();
+    let procfs = Arc::new(ProcFs::open("/proc".as_ref()).unwrap());
+    let source = inventory.add_source("docker");
+    let settled = {
+        let inventory = Arc::clone(&inventory);
+        async move { inventory.settled().await }
+    };
+    let run = run_with(
+        server.endpoint(),
+        Demand::Required,
+        TIMING,
+        procfs,
+        source,
+        settled,
+    );
+    tokio::time::timeout(Duration::from_secs(5), run)
+        .await
+        .unwrap();
+}
+
+#[test]
+fn pauses_double_up_to_the_last_and_start_afresh_after_a_session_that_lasted() {
+    let second = Duration::from_secs(1);
+    let mut pauses = Pauses::new(Timing::default());
+    let first: Vec<u128> = (0..8).map(|_| pauses.next(None).as_millis()).collect();
+    assert_eq!(first, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]);
+    assert_eq!(pauses.next(Some(second * 29)), second * 30);
+    assert_eq!(pauses.next(Some(second * 30)), second / 2);
+    assert_eq!(pauses.next(Some(second)), second);
+}

@@ -41,14 +41,10 @@ pub(super) fn parse_rfc3339(text: &str) -> Option<u64> {
         if length == 0 {
             return None;
         }
-        for place in 0..9 {
-            let digit = if place < length {
-                fraction[place] - b'0'
-            } else {
-                0
-            };
-            nanos = nanos * 10 + i64::from(digit);
-        }
+        let digits = fraction[..length].iter().chain(std::iter::repeat(&b'0'));
+        nanos = digits
+            .take(9)
+            .fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
         rest = &fraction[length..];
     }
     let seconds = days_since_epoch(year, month, day) * DAY + hour * 3600 + minute * 60 + second

@@ -50,7 +50,9 @@ impl Walk {
         wanted: impl Fn(u64) -> bool,
     ) -> io::Result<Self> {
         let mut walk = Self::default();
-        for pid in procfs.pids()? {
+        // Process 1 is the host's by definition, and where it is out of our reach no container is
+        // missing for it.
+        for pid in procfs.pids()?.into_iter().filter(|&pid| pid != 1) {
             let (thread, inode) = match procfs.netns_inode(pid) {
                 Ok(inode) => (None, inode),
                 Err(error) if is_gone(&error) => match living_thread(procfs, pid, buffer) {

@@ -1,1 +1,21 @@
-//! being written
+//! What the tests, the demo and the bench start for real: network namespaces, workloads with real
+//! sockets, a Docker daemon, the monitor itself, a Prometheus server; and the judges that they
+//! are compared with (`ss`, `promtool`).
+//!
+//! Everything here is stopped by its own process id when its guard is dropped, also on panic, and
+//! dies with the process that started it. Nothing is a double of anything: where the real thing
+//! can't run, [`require`] says so and the test is skipped, or fails where skips are forbidden.
+
+pub mod child;
+pub mod demo;
+pub mod dockerd;
+pub mod http;
+pub mod image;
+pub mod metrics;
+pub mod monitor;
+pub mod netns;
+pub mod require;
+pub mod ss;
+mod sys;
+pub mod wait;
+pub mod workload;

@@ -1,0 +1,294 @@
+//! A real Docker daemon of its own: its folders, socket, containerd and bridge touch no other.
+//!
+//! It changes no firewall rule and no sysctl of the machine. Containers survive a killed daemon
+//! (live restore), which the tests want; [`sweep`](sweep::sweep) ends them when the guard is
+//! dropped, and a watchdog does the same when this process is killed.
+
+pub mod sweep;
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::child::{Process, find_program, output};
+use crate::{http, image, wait};
+
+/// The image that containers run: the `workload` program.
+pub const IMAGE: &str = "testkit/workload:latest";
+
+/// The programs it needs, for [`require::program`](crate::require::program).
+pub const PROGRAMS: [&str; 6] = [
+    "dockerd",
+    "docker",
+    "containerd",
+    "containerd-shim-runc-v2",
+    "runc",
+    "ip",
+];
+
+/// A running Docker daemon. Dropping it ends its containers and leaves nothing behind.
+#[derive(Debug)]
+pub struct Dockerd {
+    // In the order in which they end: see Drop.
+    dockerd: Option<Process>,
+    containerd: Option<Process>,
+    watchdog: Option<Child>,
+    folder: TempDir,
+    bridge: String,
+}
+
+impl Dockerd {
+    /// Starts a daemon with [`IMAGE`] in it; takes about two seconds.
+    ///
+    /// # Errors
+    /// When a program is missing or the daemon does not come up; with its log.
+    pub fn start() -> Result<Self> {
+        let workload = image::workload()?;
+        let folder = tempfile::Builder::new().prefix("cm-dockerd-").tempdir()?;
+        let mut docker = Self {
+            dockerd: None,
+            containerd: None,
+            watchdog: None,
+            bridge: format!("cmbr{}", std::process::id()),
+            folder,
+        };
+        docker.watchdog = Some(watchdog(&workload, docker.folder.path())?);
+        docker.make_bridge()?;
+        docker.start_containerd()?;
+        docker.restart()?;
+        docker.import(&workload)?;
+        Ok(docker)
+    }
+
+    /// The socket's path.
+    pub fn socket(&self) -> PathBuf {
+        self.path("docker.sock")
+    }
+
+    /// The socket as an endpoint: `unix://…`.
+    pub fn endpoint(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// The name of the bridge that containers are attached to.
+    pub fn bridge(&self) -> &str {
+        &self.bridge
+    }
+
+    /// Runs the Docker command line, and gives what it prints, trimmed.
+    ///
+    /// # Errors
+    /// When it fails, with its standard error.
+    pub fn docker(&self, args: &[&str]) -> Result<String> {
+        Ok(output(self.command()?.args(args))?.trim().to_owned())
+    }
+
+    /// Starts a container named `name` in the background, with more `options` of `docker run`,
+    /// that runs `workload` with `args`. Gives its id.
+    ///
+    /// # Errors
+    /// When Docker can't start it.
+    pub fn run(&self, name: &str, options: &[&str], args: &[&str]) -> Result<String> {
+        let head = ["run", "--detach", "--name", name];
+        self.docker(&[&head, options, &[IMAGE], args].concat())
+    }
+
+    /// The process id of a container's first process.
+    ///
+    /// # Errors
+    /// When there is no such container, or it does not run.
+    pub fn pid(&self, name: &str) -> Result<u32> {
+        match self.inspect(name, "{{.State.Pid}}")?.parse()? {
+            0 => bail!("container {name} does not run"),
+            pid => Ok(pid),
+        }
+    }
+
+    /// What `docker inspect --format` gives.
+    ///
+    /// # Errors
+    /// When there is no such container.
+    pub fn inspect(&self, name: &str, format: &str) -> Result<String> {
+        self.docker(&["inspect", "--format", format, name])
+    }
+
+    /// Kills the daemon with SIGKILL; its containers live on.
+    pub fn kill(&mut self) {
+        // Dropping kills and reaps, so that the pid file is seen to be stale.
+        self.dockerd = None;
+    }
+
+    /// Starts the daemon, again or for the first time, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not come up; with its log.
+    pub fn restart(&mut self) -> Result<()> {
+        self.kill();
+        std::fs::write(self.path("daemon.json"), "{}")?;
+        let log = self.path("dockerd.log");
+        let mut command = command("dockerd", &log)?;
+        for (option, file) in [
+            ("--config-file", "daemon.json"),
+            ("--data-root", "data"),
+            ("--exec-root", "exec"),
+            ("--pidfile", "dockerd.pid"),
+            ("--containerd", "containerd.sock"),
+        ] {
+            command.arg(option).arg(self.path(file));
+        }
+        command
+            .args(["--host", &self.endpoint(), "--bridge", &self.bridge])
+            .args(["--iptables=false", "--ip6tables=false", "--ip-masq=false"])
+            .args(["--ip-forward=false", "--userland-proxy=false"])
+            .args(["--live-restore", "--log-level=warn"]);
+        let mut process = Process::spawn(command)?;
+        let socket = self.socket();
+        answering("dockerd", &log, &mut process, || {
+            let stream = UnixStream::connect(&socket)?;
+            Ok(http::request(stream, "docker", "/_ping", &[])?.status == 200)
+        })?;
+        self.dockerd = Some(process);
+        Ok(())
+    }
+
+    fn start_containerd(&mut self) -> Result<()> {
+        let config = format!(
+            "version = 2\nroot = {:?}\nstate = {:?}\n\
+             disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = {:?}\n",
+            self.path("containerd/root"),
+            self.path("containerd/state"),
+            self.path("containerd.sock"),
+        );
+        let file = self.path("containerd.toml");
+        std::fs::write(&file, config)?;
+        let log = self.path("containerd.log");
+        let mut command = command("containerd", &log)?;
+        command.arg("--config").arg(file);
+        let mut process = Process::spawn(command)?;
+        let socket = self.path("containerd.sock");
+        answering("containerd", &log, &mut process, || {
+            Ok(UnixStream::connect(&socket).is_ok())
+        })?;
+        self.containerd = Some(process);
+        Ok(())
+    }
+
+    /// Makes the bridge, with the first private network of a small range that is free.
+    fn make_bridge(&self) -> Result<()> {
+        let ip = find_program("ip").context("can't find the program ip: install iproute2")?;
+        let ip = |args: &[&str]| output(Command::new(&ip).args(args));
+        // The sweep removes what this file names.
+        std::fs::write(self.path(sweep::BRIDGE), &self.bridge)?;
+        let used = ip(&["-oneline", "-4", "address"])?;
+        let net = (0..256).step_by(4).map(|n| format!("10.213.{n}.1/22"));
+        let net = net.into_iter().find(|net| !used.contains(net.as_str()));
+        let net = net.context("no free network in 10.213.0.0/16")?;
+        ip(&["link", "add", &self.bridge, "type", "bridge"])?;
+        ip(&["address", "add", &net, "dev", &self.bridge])?;
+        ip(&["link", "set", &self.bridge, "up"])?;
+        Ok(())
+    }
+
+    /// Makes [`IMAGE`] of the static binary.
+    fn import(&self, workload: &Path) -> Result<()> {
+        let archive = self.path("image.tar");
+        std::fs::write(&archive, image::tar("workload", &std::fs::read(workload)?))?;
+        let entry = r#"ENTRYPOINT ["/workload"]"#;
+        let mut command = self.command()?;
+        command.args(["import", "--change", entry]);
+        output(command.arg(&archive).arg(IMAGE))?;
+        Ok(())
+    }
+
+    /// The Docker command line, pointed at this daemon.
+    fn command(&self) -> Result<Command> {
+        let docker = find_program("docker").context("can't find the program docker")?;
+        let mut command = Command::new(docker);
+        command
+            .args(["--host", &self.endpoint()])
+            .env("DOCKER_CONFIG", self.path("client"));
+        Ok(command)
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+}
+
+impl Drop for Dockerd {
+    fn drop(&mut self) {
+        self.dockerd = None;
+        self.containerd = None;
+        if let Err(error) = sweep::sweep(self.folder.path()) {
+            eprintln!("something is left of a test's dockerd: {error:#}");
+        }
+        if let Some(mut watchdog) = self.watchdog.take() {
+            // Both fail only when it has ended already.
+            watchdog.kill().ok();
+            watchdog.wait().ok();
+        }
+    }
+}
+
+/// A command for a daemon that logs to `log` and finds its helpers.
+fn command(name: &str, log: &Path) -> Result<Command> {
+    let program = find_program(name).with_context(|| format!("can't find the program {name}"))?;
+    let log = File::options().create(true).append(true).open(log)?;
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(program);
+    command
+        .env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    Ok(command)
+}
+
+/// Waits until a daemon answers.
+fn answering(
+    name: &str,
+    log: &Path,
+    process: &mut Process,
+    check: impl Fn() -> Result<bool>,
+) -> Result<()> {
+    let waited = wait::until(name, Duration::from_secs(60), || {
+        if !process.is_alive()? {
+            bail!("{name} ended at once");
+        }
+        // Not there yet, or not answering yet, is what is waited for.
+        Ok(check().unwrap_or(false).then_some(()))
+    });
+    waited.with_context(|| {
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(20).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        format!(
+            "{name} does not come up; its log ends:\n{}",
+            tail.join("\n")
+        )
+    })
+}
+
+/// Starts the process that sweeps when this one is gone without having done so. It notices by the
+/// end of its standard input.
+fn watchdog(workload: &Path, folder: &Path) -> Result<Child> {
+    let mut child = Command::new(workload)
+        .arg(sweep::SUBCOMMAND)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("can't start the watchdog")?;
+    let mut stdin = child.stdin.take().context("no stdin")?;
+    writeln!(stdin, "{}", folder.display())?;
+    // Kept open with the child, until this process ends.
+    child.stdin = Some(stdin);
+    Ok(child)
+}

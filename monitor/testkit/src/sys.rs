@@ -1,0 +1,107 @@
+//! The few system calls that have no safe wrapper, and what a child does between `fork` and
+//! `exec`. All of it is async-signal-safe: nothing allocates, takes a lock or panics.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::fd::AsFd;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+
+/// Makes the child of `command` die by SIGKILL when the thread that spawns it ends.
+pub(crate) fn die_with_parent(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    let hook = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have ended before the line above.
+        if rustix::process::getppid() != Some(parent) {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        Ok(())
+    };
+    // SAFETY: the hook makes two system calls and touches no memory of the parent.
+    unsafe { command.pre_exec(hook) };
+}
+
+/// Puts the child of `command` in a network namespace of its own, with `lo` up.
+pub(crate) fn in_new_netns(command: &mut Command) {
+    // SAFETY: `unshare_netns` and `loopback_up` make system calls on values of their own stack.
+    unsafe { command.pre_exec(|| unshare_netns().and_then(|()| loopback_up())) };
+}
+
+/// Puts the child of `command` in the network namespace at `path` (such as `/proc/1/ns/net`).
+/// The namespace is opened by the child, so that the parent keeps none alive.
+pub(crate) fn in_netns(command: &mut Command, path: std::ffi::CString) {
+    // SAFETY: `join_netns` opens, enters and closes; the path was made before the fork.
+    unsafe { command.pre_exec(move || join_netns(&path)) };
+}
+
+/// Moves the calling thread to the network namespace at `path`.
+pub(crate) fn join_netns(path: &CStr) -> io::Result<()> {
+    let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    move_into_link_name_space(fd.as_fd(), Some(LinkNameSpaceType::Network))?;
+    Ok(())
+}
+
+/// Moves the calling thread to a new network namespace.
+fn unshare_netns() -> io::Result<()> {
+    // SAFETY: NEWNET is not FILES; no descriptor table is unshared.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET)? };
+    Ok(())
+}
+
+/// Sets `lo` up in the network namespace of the calling thread.
+fn loopback_up() -> io::Result<()> {
+    let socket = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        None,
+    )?;
+    // SAFETY: `ifreq` is plain old data, for which all zeroes are a valid value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+    // SAFETY: the descriptor is open, and SIOCSIFFLAGS reads an `ifreq` that outlives the call.
+    if unsafe { libc::ioctl(fd, libc::SIOCSIFFLAGS, &raw const request) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Makes SIGTERM and SIGINT end the calling process with exit code 0 at once. The first process
+/// of a container ignores both unless it handles them.
+pub(crate) fn exit_on_signals() {
+    extern "C" fn leave(_signal: libc::c_int) {
+        // SAFETY: `_exit` is async-signal-safe and does not return.
+        unsafe { libc::_exit(0) }
+    }
+    let handler = leave as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        // SAFETY: the handler calls nothing but `_exit`.
+        unsafe { libc::signal(signal, handler) };
+    }
+}
+
+/// Ends the calling thread alone. Called on the main thread it leaves a thread-group leader that
+/// has exited while the other threads live on.
+pub(crate) fn exit_thread() -> ! {
+    // SAFETY: SYS_exit ends the calling thread and does not return; nothing on its stack is
+    // borrowed by another thread, since its callers hand over what they share by value.
+    unsafe {
+        libc::syscall(libc::SYS_exit, 0);
+        libc::_exit(0)
+    }
+}
+
+/// Sends `signal` to the process `pid`.
+pub(crate) fn kill(pid: u32, signal: Signal) -> io::Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    Ok(rustix::process::kill_process(pid, signal)?)
+}

@@ -1,0 +1,133 @@
+//! The workloads and demos, in namespaces of their own, judged by `ss`.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+use testkit::child::{Process, output};
+use testkit::demo::{self, Kind};
+use testkit::netns::Netns;
+use testkit::{require, ss, wait, workload};
+
+const EXE: &str = env!("CARGO_BIN_EXE_workload");
+
+fn start(netns: &Netns, args: &[&str]) -> Result<Process> {
+    let mut command = netns.command(EXE)?;
+    command.args(args);
+    Process::spawn(command)
+}
+
+/// Waits until `ss` counts `count` sockets of `state`.
+fn counts(pid: u32, family: &'static str, state: &'static str, count: u64) -> Result<()> {
+    let mut last = 0;
+    wait::until(
+        &format!("{count} {family} {state}"),
+        Duration::from_secs(10),
+        || {
+            last = ss::states(pid)?.get(&(family, state)).copied().unwrap_or(0);
+            Ok((last == count).then_some(()))
+        },
+    )
+    .map_err(|error| error.context(format!("last seen: {last}")))
+}
+
+#[test]
+fn connects_a_known_number_of_times() -> Result<()> {
+    testkit::require!(require::root(), require::program("ss"));
+    let netns = Netns::new("kit-connect")?;
+    let _server = start(&netns, &["serve", "8080"])?;
+    counts(netns.pid(), "ipv6", "listen", 1)?;
+    let said = output(
+        netns
+            .command(EXE)?
+            .args(["connect", "127.0.0.1:8080", "100"]),
+    )?;
+    assert_eq!(said, "connected 100\n");
+    // The clients close first, so theirs are in TIME_WAIT and the server's are gone.
+    counts(netns.pid(), "ipv4", "time_wait", 100)?;
+    let _held = start(&netns, &["connect", "[::1]:8080", "7", "--hold"])?;
+    counts(netns.pid(), "ipv6", "established", 14)?;
+    let snmp = netns.read("net/snmp")?;
+    let opens = snmp.lines().filter(|line| line.starts_with("Tcp: ")).nth(1);
+    assert_eq!(
+        opens.and_then(|l| l.split(' ').nth(5)),
+        Some("107"),
+        "{snmp}"
+    );
+    Ok(())
+}
+
+#[test]
+fn leaks_what_it_says() -> Result<()> {
+    testkit::require!(require::root(), require::program("ss"));
+    let netns = Netns::new("kit-leak")?;
+    let _server = start(&netns, &["leak-close-wait", "127.0.0.1:80", "5"])?;
+    counts(netns.pid(), "ipv4", "listen", 1)?;
+    output(netns.command(EXE)?.args(["connect", "127.0.0.1:80", "8"]))?;
+    counts(netns.pid(), "ipv4", "close_wait", 5)?;
+    counts(netns.pid(), "ipv4", "time_wait", 3)
+}
+
+#[test]
+fn lives_on_without_its_leader() -> Result<()> {
+    testkit::require!(require::root());
+    let netns = Netns::new("kit-leaderless")?;
+    let server = start(&netns, &["leaderless", "127.0.0.1:80"])?;
+    let stat = format!("/proc/{}/stat", server.pid());
+    wait::until("a zombie leader", Duration::from_secs(5), || {
+        Ok(std::fs::read_to_string(&stat)?
+            .contains(") Z ")
+            .then_some(()))
+    })?;
+    let said = output(netns.command(EXE)?.args(["connect", "127.0.0.1:80", "1"]))?;
+    assert_eq!(said, "connected 1\n");
+    Ok(())
+}
+
+#[test]
+fn demos_show_what_they_say() -> Result<()> {
+    testkit::require!(require::root(), require::program("ss"));
+    let demos = demo::KINDS.map(|kind| demo::spawn(Path::new(EXE), kind));
+    for demo in demos {
+        let demo = demo?;
+        let pid = demo.netns.pid();
+        match demo.kind {
+            Kind::Web => {
+                counts(pid, "ipv4", "established", 20)?;
+                counts(pid, "ipv6", "established", 20 + 2 * 5)?;
+            }
+            Kind::CloseWait => counts(pid, "ipv4", "close_wait", 5)?,
+            Kind::Churn => {
+                std::thread::sleep(Duration::from_millis(500));
+                assert!(ss::states(pid)?[&("ipv4", "time_wait")] >= 10);
+            }
+            Kind::Backlog => {
+                counts(pid, "ipv4", "syn_sent", workload::WAITING as u64)?;
+                assert_eq!(ss::listeners(pid)?, [(8080, 9, 8)]);
+            }
+            Kind::Udp => {
+                std::thread::sleep(Duration::from_millis(1500));
+                let table = demo.netns.read("net/sockstat")?;
+                assert!(table.contains("UDP: inuse 6 "), "{table}");
+                let table = demo.netns.read("net/snmp6")?;
+                assert!(!table.contains("Udp6InDatagrams  0\n"), "{table}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn ends_when_told_and_says_what_is_wrong() -> Result<()> {
+    let mut command = Command::new(EXE);
+    command.arg("pause");
+    let mut pause = Process::spawn(command)?;
+    std::thread::sleep(Duration::from_millis(100));
+    pause.terminate()?;
+    assert_eq!(pause.wait(Duration::from_secs(2))?.code(), Some(0));
+    let wrong = Command::new(EXE).arg("fly").output()?;
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("usage:"));
+    Ok(())
+}

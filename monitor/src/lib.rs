@@ -5,13 +5,13 @@
 //! [`snapshot`] merges them, [`metrics`] writes them down and [`serve`] hands them out.
 //! ARCHITECTURE.md at the top of the repository draws the map.
 
+pub mod cgroups;
 pub mod cli;
 pub mod config;
 pub mod container;
 pub mod daemon;
 pub mod discovery;
 pub mod ebpf;
-pub mod link;
 pub mod metrics;
 pub mod netns;
 pub mod procfs;

@@ -1,1 +1,255 @@
-//! (being written)
+//! Containers found in `/proc` alone, without any runtime.
+//!
+//! Every network namespace that has a process and is neither the host's nor known already counts.
+//! Its processes are told apart by the container id in their cgroup path, so that the containers
+//! of a pod are several; a namespace in which no process has such an id is one container, named
+//! after its entry in `/run/netns`, else after its oldest process.
+//!
+//! A scan costs one `stat` call for each process of the machine and a small read for each one
+//! that counts. What it found last time it keeps: the guard on a process that still stands is not
+//! opened again. Pods' names, images and network modes are not to be had this way, and a
+//! container in the host's network namespace is not found.
+
+mod names;
+mod replacement;
+mod walk;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::sync::Arc;
+
+pub use replacement::replacement;
+
+use self::names::{NetnsNames, unique_names};
+use self::walk::{Member, Walk};
+use crate::container::{Container, Runtime};
+use crate::discovery::container_id::short_id;
+use crate::procfs::{ProcFs, Process};
+
+/// A clock tick of `/proc/<pid>/stat` in nanoseconds: `USER_HZ` is 100 on every architecture that
+/// eBPF and Rust's Linux targets have in common.
+const TICK_NS: u64 = 10_000_000;
+
+/// The processes that form one container: those of one network namespace with one container id,
+/// or those of a namespace without any id.
+type GroupKey = (u64, Option<String>);
+
+/// What one scan found.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// The containers, oldest first. Names are unique, and ids where they are not empty.
+    pub containers: Vec<Arc<Container>>,
+    /// Processes whose network namespace could not be read for want of a right (or for another
+    /// error that is no exit): what they belong to may be missing.
+    pub denied: usize,
+}
+
+/// Finds containers in `/proc`, and remembers what the last scan found.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    known: HashMap<GroupKey, Known>,
+    buffer: Vec<u8>,
+}
+
+/// A container of the last scan.
+#[derive(Debug)]
+struct Known {
+    /// The name before it was made unique.
+    base_name: String,
+    container: Arc<Container>,
+}
+
+/// A container of this scan, not named yet.
+struct Candidate {
+    key: GroupKey,
+    runtime: Runtime,
+    base_name: String,
+    started: u64,
+    process: Arc<Process>,
+}
+
+impl Scanner {
+    /// A scanner that knows nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Looks at every process. Namespaces with an inode number in `known`, and the host's own, are
+    /// passed over. Processes may come and go meanwhile: those that went are left out.
+    ///
+    /// # Errors
+    /// The root of the proc file system cannot be read.
+    pub fn scan(
+        &mut self,
+        procfs: &ProcFs,
+        host_netns_inode: u64,
+        known: &HashSet<u64>,
+    ) -> io::Result<Scan> {
+        let walk = Walk::take(procfs, &mut self.buffer, |inode| {
+            inode != host_netns_inode && !known.contains(&inode)
+        })?;
+        let mut names = NetnsNames::new(procfs);
+        let mut candidates = Vec::new();
+        for (key, group) in groups(walk.members) {
+            candidates.extend(self.candidate(procfs, &mut names, key, &group));
+        }
+        candidates.sort_by_key(|candidate| (candidate.started, candidate.process.pid()));
+        Ok(Scan {
+            containers: self.settle(candidates),
+            denied: walk.denied,
+        })
+    }
+
+    /// The process that stands for a group, and the group's name.
+    fn candidate(
+        &mut self,
+        procfs: &ProcFs,
+        names: &mut NetnsNames,
+        key: GroupKey,
+        group: &Group,
+    ) -> Option<Candidate> {
+        let inode = key.0;
+        let standing = self.known.get(&key).and_then(|known| {
+            let container = &known.container;
+            let stands = group.has(container.process.pid())
+                && container
+                    .process
+                    .netns_inode()
+                    .is_ok_and(|now| now == inode);
+            stands.then(|| (Arc::clone(&container.process), container.started))
+        });
+        let (process, started) = match standing {
+            Some(standing) => standing,
+            None => group.oldest(procfs, inode, &mut self.buffer)?,
+        };
+        let base_name = match &key.1 {
+            Some(id) => short_id(id).to_owned(),
+            None => match names.get(inode) {
+                Some(name) => name.to_owned(),
+                None => walk::comm(&process, &mut self.buffer)?,
+            },
+        };
+        Some(Candidate {
+            key,
+            runtime: group.runtime,
+            base_name,
+            started,
+            process,
+        })
+    }
+
+    /// Names the candidates and remembers them, with the old [`Arc`] where nothing changed.
+    fn settle(&mut self, candidates: Vec<Candidate>) -> Vec<Arc<Container>> {
+        let mut before = std::mem::take(&mut self.known);
+        let names = unique_names(candidates.iter().map(|candidate| {
+            let kept = before
+                .get(&candidate.key)
+                .filter(|known| known.base_name == candidate.base_name)
+                .map(|known| known.container.name.as_str());
+            (candidate.base_name.as_str(), candidate.key.0, kept)
+        }));
+        let mut ids = HashSet::new();
+        let mut containers = Vec::with_capacity(candidates.len());
+        for (candidate, name) in candidates.into_iter().zip(names) {
+            // A process of a container that made a network namespace of its own: the id stays
+            // with the oldest, so that it names one container.
+            let id = match &candidate.key.1 {
+                Some(id) if ids.insert(id.clone()) => id.clone(),
+                _ => String::new(),
+            };
+            let container = match before.remove(&candidate.key) {
+                Some(old)
+                    if Arc::ptr_eq(&old.container.process, &candidate.process)
+                        && old.container.name == name
+                        && old.container.id == id =>
+                {
+                    old.container
+                }
+                _ => Arc::new(Container {
+                    id,
+                    name,
+                    image: String::new(),
+                    runtime: candidate.runtime,
+                    pod: None,
+                    sandbox: false,
+                    network_mode: String::new(),
+                    started: candidate.started,
+                    process: candidate.process,
+                }),
+            };
+            containers.push(Arc::clone(&container));
+            self.known.insert(
+                candidate.key,
+                Known {
+                    base_name: candidate.base_name,
+                    container,
+                },
+            );
+        }
+        containers
+    }
+}
+
+/// Processes that belong together.
+struct Group {
+    runtime: Runtime,
+    members: Vec<Member>,
+}
+
+impl Group {
+    fn has(&self, pid: u32) -> bool {
+        self.members.iter().any(|member| member.pid == pid)
+    }
+
+    /// The member that started first and still lives, with its start in nanoseconds since boot.
+    fn oldest(
+        &self,
+        procfs: &ProcFs,
+        inode: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Option<(Arc<Process>, u64)> {
+        let mut members: Vec<(u64, &Member)> = self
+            .members
+            .iter()
+            .filter_map(|member| Some((member.start_ticks(procfs, buffer)?, member)))
+            .collect();
+        members.sort_by_key(|(ticks, member)| (*ticks, member.pid));
+        members.into_iter().find_map(|(ticks, member)| {
+            let process = member.open(procfs).ok()?;
+            // The pid may have gone to another process since it was listed.
+            let same = process.netns_inode().is_ok_and(|now| now == inode)
+                && member.start_ticks(procfs, buffer) == Some(ticks);
+            same.then(|| (Arc::new(process), ticks.saturating_mul(TICK_NS)))
+        })
+    }
+}
+
+/// Sorts processes into groups. Where a namespace has a process with a container id, those without
+/// belong to nobody.
+fn groups(members: Vec<Member>) -> BTreeMap<GroupKey, Group> {
+    let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
+    let with_ids: HashSet<u64> = members
+        .iter()
+        .filter(|member| member.container.is_some())
+        .map(|member| member.inode)
+        .collect();
+    for mut member in members {
+        let (id, runtime) = match member.container.take() {
+            Some((id, runtime)) => (Some(id), runtime),
+            None if with_ids.contains(&member.inode) => continue,
+            None => (None, Runtime::None),
+        };
+        groups
+            .entry((member.inode, id))
+            .or_insert_with(|| Group {
+                runtime,
+                members: Vec::new(),
+            })
+            .members
+            .push(member);
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests;

@@ -24,27 +24,40 @@ impl Number {
     /// Parses a decimal number with an optional minus sign; `None` for anything else, also for a
     /// number that does not fit.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let (negative, digits) = match text {
-            [b'-', rest @ ..] => (true, rest),
-            _ => (false, text),
-        };
-        if digits.is_empty() {
+        match Self::prefix(text) {
+            Some((number, length)) if length == text.len() => Some(number),
+            _ => None,
+        }
+    }
+
+    /// Parses the number that `text` begins with, and says how many bytes it takes; `None` where
+    /// no number begins, and for one that does not fit.
+    #[inline]
+    pub fn prefix(text: &[u8]) -> Option<(Self, usize)> {
+        let sign = usize::from(text.first() == Some(&b'-'));
+        let mut value = 0u64;
+        let mut length = sign;
+        while let Some(digit) = text.get(length).map(|byte| byte.wrapping_sub(b'0')) {
+            if digit > 9 {
+                break;
+            }
+            // Nineteen digits always fit: only longer numbers pay for the checks.
+            value = if length < 19 {
+                value * 10 + u64::from(digit)
+            } else {
+                value.checked_mul(10)?.checked_add(u64::from(digit))?
+            };
+            length += 1;
+        }
+        if length == sign {
             return None;
         }
-        let mut value = 0u64;
-        for &digit in digits {
-            if !digit.is_ascii_digit() {
-                return None;
-            }
-            value = value
-                .checked_mul(10)?
-                .checked_add(u64::from(digit - b'0'))?;
-        }
-        if negative {
-            Some(Self::Negative(0i64.checked_sub_unsigned(value)?))
+        let number = if sign == 1 {
+            Self::Negative(0i64.checked_sub_unsigned(value)?)
         } else {
-            Some(Self::Unsigned(value))
-        }
+            Self::Unsigned(value)
+        };
+        Some((number, length))
     }
 
     /// The number as Prometheus stores it; exact up to 2^53.
@@ -77,12 +90,80 @@ pub enum ParseError {
         /// What does not fit.
         reason: String,
     },
+    /// The file has no content, which the kernel never shows.
+    #[error("the file is empty")]
+    Empty,
     /// The file ends in the middle of a line.
     #[error("line {line} is cut short")]
     Truncated {
         /// Line, counted from 1.
         line: usize,
     },
+}
+
+impl ParseError {
+    fn mismatch(line: usize, reason: impl Into<String>) -> Self {
+        Self::Mismatch {
+            line,
+            reason: reason.into(),
+        }
+    }
+
+    fn not_a_number(line: usize, field: impl Into<String>, value: &[u8]) -> Self {
+        Self::NotANumber {
+            line,
+            field: field.into(),
+            value: shown(value),
+        }
+    }
+}
+
+/// Bytes of a file as an error message shows them: invalid UTF-8 replaced, long ones cut.
+fn shown(bytes: &[u8]) -> String {
+    const LONGEST: usize = 64;
+    String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]).into_owned()
+}
+
+/// The word at the beginning of `text`, up to a blank or the end.
+fn first_word(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|byte| matches!(byte, b' ' | b'\t'));
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// The lines of a file, counted from 1. The kernel ends every line with a newline: a last line
+/// without one is cut short.
+struct Lines<'a> {
+    rest: &'a [u8],
+    line: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// # Errors
+    /// There is no text at all.
+    fn new(text: &'a [u8]) -> Result<Self, ParseError> {
+        if text.is_empty() {
+            return Err(ParseError::Empty);
+        }
+        Ok(Self {
+            rest: text,
+            line: 0,
+        })
+    }
+
+    /// The next line without its newline; `None` at the end.
+    #[inline]
+    fn next(&mut self) -> Result<Option<&'a [u8]>, ParseError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        self.line += 1;
+        let Some(end) = memchr::memchr(b'\n', self.rest) else {
+            return Err(ParseError::Truncated { line: self.line });
+        };
+        let line = &self.rest[..end];
+        self.rest = &self.rest[end + 1..];
+        Ok(Some(line))
+    }
 }
 
 #[cfg(test)]
@@ -106,5 +187,17 @@ mod tests {
         for bad in [&b""[..], b"-", b"+1", b"1.0", b" 1", b"0x10", b"\xff"] {
             assert_eq!(Number::parse(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_prefix_ends_where_the_digits_end() {
+        assert_eq!(Number::prefix(b"12 3"), Some((Number::Unsigned(12), 2)));
+        assert_eq!(Number::prefix(b"-12x"), Some((Number::Negative(-12), 3)));
+        assert_eq!(Number::prefix(b" 12"), None);
+        assert_eq!(Number::prefix(b"- 1"), None);
+        assert_eq!(
+            Number::parse(b"00000000000000000000001"),
+            Some(Number::Unsigned(1))
+        );
     }
 }

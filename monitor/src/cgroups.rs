@@ -1,0 +1,141 @@
+//! Which container a cgroup belongs to, by the cgroup's id.
+//!
+//! The id of a cgroup is the inode number of its directory in cgroup2 (`kernfs_node.id`, Linux
+//! 5.5). The tree is searched by names, not by paths from `/proc`, so that it works from within
+//! another cgroup namespace too.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{Dir, FileType, Mode, OFlags, fstat, fstatfs, open, openat};
+use tracing::debug;
+
+use crate::discovery::container_id;
+
+/// Longer than the path of any cgroup that people make; a bound on the depth of the search.
+const MAX_PATH: usize = 4096;
+
+/// Ids of the container of each cgroup that there is.
+#[derive(Debug)]
+pub struct Cgroups {
+    root: Option<OwnedFd>,
+    /// `None` for a cgroup that belongs to no container.
+    containers: HashMap<u64, Option<Arc<str>>>,
+}
+
+impl Cgroups {
+    /// Finds cgroup2 below `sysfs`: at `fs/cgroup/unified` on a hybrid host, else at `fs/cgroup`.
+    /// With cgroup v1 only there is none, and no cgroup is known.
+    pub fn open(sysfs: &Path) -> Self {
+        let root = ["fs/cgroup/unified", "fs/cgroup"]
+            .iter()
+            .find_map(|path| open_cgroup2(&sysfs.join(path)).ok());
+        Self { root, containers: HashMap::new() }
+    }
+
+    /// The container that cgroup `id` belongs to, as of the last [`Cgroups::refresh`].
+    pub fn container(&self, id: u64) -> Option<&Arc<str>> {
+        self.containers.get(&id)?.as_ref()
+    }
+
+    /// Whether cgroup `id` existed at the last [`Cgroups::refresh`]; true without cgroup2, where
+    /// nothing can be said.
+    pub fn may_exist(&self, id: u64) -> bool {
+        self.root.is_none() || self.containers.contains_key(&id)
+    }
+
+    /// Reads the tree anew: a few microseconds a cgroup.
+    ///
+    /// # Errors
+    /// The root cannot be read; what was known stays. Cgroups that vanish meanwhile are no error.
+    pub fn refresh(&mut self) -> io::Result<()> {
+        let Some(root) = &self.root else { return Ok(()) };
+        let mut found = HashMap::with_capacity(self.containers.len());
+        walk(openat(root, c".", FLAGS, Mode::empty())?, &mut Vec::new(), &mut found)?;
+        self.containers = found;
+        Ok(())
+    }
+}
+
+const FLAGS: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+fn open_cgroup2(path: &Path) -> io::Result<OwnedFd> {
+    let root = open(path, FLAGS, Mode::empty())?;
+    if fstatfs(&root)?.f_type as i64 == libc::CGROUP2_SUPER_MAGIC as i64 {
+        Ok(root)
+    } else {
+        Err(io::Error::other("not a cgroup2 file system"))
+    }
+}
+
+/// Notes the cgroup at `path` below the root, and all below it.
+fn walk(
+    dir: OwnedFd,
+    path: &mut Vec<u8>,
+    found: &mut HashMap<u64, Option<Arc<str>>>,
+) -> io::Result<()> {
+    let container = container_id::of_path(path).map(|container| Arc::from(container.id));
+    found.insert(fstat(&dir)?.st_ino, container);
+    for entry in Dir::read_from(dir.as_fd())? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type() != FileType::Directory || name == c"." || name == c".." {
+            continue;
+        }
+        let len = path.len();
+        path.push(b'/');
+        path.extend(name.to_bytes());
+        if path.len() < MAX_PATH
+            && let Ok(child) = openat(dir.as_fd(), name, FLAGS, Mode::empty())
+            && let Err(error) = walk(child, path, found)
+        {
+            // It was removed while we looked.
+            debug!(path = %String::from_utf8_lossy(path), %error, "cgroup skipped");
+        }
+        path.truncate(len);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_container_and_all_below_it_are_found_by_inode_number() {
+        let root = tempfile::tempdir().unwrap();
+        let id = "0123456789abcdef".repeat(4);
+        let scope = root.path().join(format!("system.slice/docker-{id}.scope"));
+        std::fs::create_dir_all(scope.join("nested/deeper")).unwrap();
+        let inode = |path: &Path| std::fs::metadata(path).unwrap().ino();
+        let dir = open(root.path(), FLAGS, Mode::empty()).unwrap();
+        let mut cgroups = Cgroups { root: Some(dir), containers: HashMap::new() };
+        assert!(!cgroups.may_exist(inode(&scope)));
+
+        cgroups.refresh().unwrap();
+        for path in [scope.clone(), scope.join("nested"), scope.join("nested/deeper")] {
+            assert_eq!(cgroups.container(inode(&path)).map(|id| &**id), Some(&*id), "{path:?}");
+        }
+        let outside = inode(&root.path().join("system.slice"));
+        assert!(cgroups.may_exist(outside) && cgroups.container(outside).is_none());
+
+        let gone = inode(&scope);
+        std::fs::remove_dir_all(&scope).unwrap();
+        cgroups.refresh().unwrap();
+        assert!(!cgroups.may_exist(gone));
+    }
+
+    #[test]
+    fn a_folder_that_is_no_cgroup2_is_not_used() {
+        let sysfs = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(sysfs.path().join("fs/cgroup")).unwrap();
+        let mut cgroups = Cgroups::open(sysfs.path());
+        cgroups.refresh().unwrap();
+        assert!(cgroups.may_exist(1) && cgroups.container(1).is_none());
+    }
+}

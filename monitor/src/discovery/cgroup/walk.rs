@@ -1,0 +1,111 @@
+//! One pass over the processes of `/proc`: which of them count, and what container each is of.
+
+use std::io;
+
+use crate::container::Runtime;
+use crate::discovery::container_id::of_process;
+use crate::procfs::process::is_gone;
+use crate::procfs::{ProcFs, Process, stat};
+
+/// A process that counts.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) pid: u32,
+    /// The living thread to look at, where the thread-group leader has exited.
+    pub(super) thread: Option<u32>,
+    /// Inode number of its network namespace.
+    pub(super) inode: u64,
+    /// Container id and runtime from its cgroup path.
+    pub(super) container: Option<(String, Runtime)>,
+}
+
+impl Member {
+    /// Opens a guard on it.
+    pub(super) fn open(&self, procfs: &ProcFs) -> io::Result<Process> {
+        match self.thread {
+            Some(thread) => procfs.thread(self.pid, thread),
+            None => procfs.process(self.pid),
+        }
+    }
+
+    /// When the process started, in clock ticks since boot; `None` once it is gone.
+    pub(super) fn start_ticks(&self, procfs: &ProcFs, buffer: &mut Vec<u8>) -> Option<u64> {
+        procfs.read(format!("{}/stat", self.pid), buffer).ok()?;
+        stat::parse(buffer).ok().map(|stat| stat.start_ticks)
+    }
+}
+
+/// What a pass found.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    pub(super) members: Vec<Member>,
+    pub(super) denied: usize,
+}
+
+impl Walk {
+    /// Looks at every process whose network namespace is `wanted`.
+    pub(super) fn take(
+        procfs: &ProcFs,
+        buffer: &mut Vec<u8>,
+        wanted: impl Fn(u64) -> bool,
+    ) -> io::Result<Self> {
+        let mut walk = Self::default();
+        for pid in procfs.pids()? {
+            let (thread, inode) = match procfs.netns_inode(pid) {
+                Ok(inode) => (None, inode),
+                Err(error) if is_gone(&error) => match living_thread(procfs, pid, buffer) {
+                    Some((thread, inode)) => (Some(thread), inode),
+                    None => continue,
+                },
+                Err(_) => {
+                    walk.denied += 1;
+                    continue;
+                }
+            };
+            if !wanted(inode) {
+                continue;
+            }
+            // The files of a thread are those of its process here, and outlive the leader.
+            let path = match thread {
+                Some(thread) => format!("{pid}/task/{thread}/cgroup"),
+                None => format!("{pid}/cgroup"),
+            };
+            if procfs.read(path, buffer).is_err() {
+                continue;
+            }
+            walk.members.push(Member {
+                pid,
+                thread,
+                inode,
+                container: of_process(buffer)
+                    .map(|container| (container.id.to_owned(), container.runtime)),
+            });
+        }
+        Ok(walk)
+    }
+}
+
+/// A living thread of a process whose leader has exited, and its network namespace.
+fn living_thread(procfs: &ProcFs, pid: u32, buffer: &mut Vec<u8>) -> Option<(u32, u64)> {
+    procfs.read(format!("{pid}/stat"), buffer).ok()?;
+    let stat = stat::parse(buffer).ok()?;
+    if !stat.has_exited() || stat.threads < 2 {
+        return None;
+    }
+    procfs
+        .threads(pid)
+        .ok()?
+        .into_iter()
+        .filter(|&thread| thread != pid)
+        .find_map(|thread| {
+            let inode = procfs.thread(pid, thread).ok()?.netns_inode().ok()?;
+            Some((thread, inode))
+        })
+}
+
+/// The command name of a process; `None` once it is gone.
+pub(super) fn comm(process: &Process, buffer: &mut Vec<u8>) -> Option<String> {
+    process.read(c"stat", buffer).ok()?;
+    let stat = stat::parse(buffer).ok()?;
+    Some(String::from_utf8_lossy(stat.comm).into_owned())
+}

@@ -1,0 +1,30 @@
+//! What is a fact of one container.
+
+use super::Metric;
+
+/// TCP state changes, counted by the eBPF program.
+pub const TCP_TRANSITIONS: Metric = Metric::counter(
+    "container_network_tcp_transitions_total",
+    "TCP state changes of the container's sockets, by the state left and the state entered",
+    &["old_state", "new_state"],
+    "eBPF: tracepoint sock:inet_sock_set_state",
+);
+
+/// What is known of a container beside its identity.
+pub const INFO: Metric = Metric::gauge(
+    "container_network_info",
+    "Always 1: the container's id, image, runtime and network, to join on",
+    &[
+        "container_id",
+        "image",
+        "runtime",
+        "netns",
+        "network_mode",
+        "interface",
+        "host_interface",
+    ],
+    "discovery, /proc and rtnetlink",
+);
+
+/// All of them, in the order of the output.
+pub const METRICS: &[Metric] = &[TCP_TRANSITIONS, INFO];

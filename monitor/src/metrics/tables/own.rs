@@ -1,0 +1,162 @@
+//! What the exporter says of itself.
+
+use super::Metric;
+
+const SELF: &str = "the exporter";
+
+/// Which build this is.
+pub const BUILD_INFO: Metric = Metric::gauge(
+    "container_monitor_build_info",
+    "Always 1: the exporter's version, its source revision and the eBPF object it carries",
+    &["version", "revision", "ebpf_object"],
+    SELF,
+);
+
+/// Whether a collector worked.
+pub const COLLECTOR_SUCCESS: Metric = Metric::gauge(
+    "container_monitor_collector_success",
+    "Whether the collector worked at this collection: 1 for yes, 0 for no",
+    &["collector"],
+    SELF,
+);
+
+/// How long a collector took.
+pub const COLLECTOR_DURATION: Metric = Metric::gauge(
+    "container_monitor_collector_duration_seconds",
+    "Time the collector took at this collection, summed over the namespaces it read",
+    &["collector"],
+    SELF,
+);
+
+/// Known containers.
+pub const CONTAINERS: Metric = Metric::gauge(
+    "container_monitor_containers",
+    "Running containers that discovery knows of",
+    &["runtime"],
+    SELF,
+);
+
+/// Network namespaces read.
+pub const NETWORK_NAMESPACES: Metric = Metric::gauge(
+    "container_monitor_network_namespaces",
+    "Network namespaces that this collection read, each once however many containers share it",
+    &[],
+    SELF,
+);
+
+/// Whether a runtime answers.
+pub const DISCOVERY_UP: Metric = Metric::gauge(
+    "container_monitor_discovery_up",
+    "Whether the runtime answers and its list of containers is complete: 1 for yes, 0 for no",
+    &["runtime"],
+    SELF,
+);
+
+/// Events of a runtime.
+pub const DISCOVERY_EVENTS: Metric = Metric::counter(
+    "container_monitor_discovery_events_total",
+    "Events of the runtime that were handled",
+    &["runtime"],
+    SELF,
+);
+
+/// Samples that failed.
+pub const SAMPLE_ERRORS: Metric = Metric::counter(
+    "container_monitor_sample_errors_total",
+    "Reads of one namespace or container that failed, so that its series are missing from that collection",
+    &["collector"],
+    SELF,
+);
+
+/// Series written.
+pub const SERIES: Metric = Metric::gauge(
+    "container_monitor_series",
+    "Series of this collection, without those that the exporter publishes of itself",
+    &[],
+    SELF,
+);
+
+/// Series left out.
+pub const SERIES_DROPPED: Metric = Metric::counter(
+    "container_monitor_series_dropped_total",
+    "Series left out because a limit on their number was reached",
+    &[],
+    SELF,
+);
+
+/// Collections made.
+pub const COLLECTIONS: Metric = Metric::counter(
+    "container_monitor_collections_total",
+    "Collections made; scrapes that come at the same time share one",
+    &[],
+    SELF,
+);
+
+/// How long a collection took.
+pub const COLLECTION_DURATION: Metric = Metric::gauge(
+    "container_monitor_collection_duration_seconds",
+    "Time from the start of this collection until all its values were there",
+    &[],
+    SELF,
+);
+
+/// Whether an eBPF program is attached.
+pub const EBPF_ATTACHED: Metric = Metric::gauge(
+    "container_monitor_ebpf_attached",
+    "Whether the eBPF program is attached: 1 for yes, 0 for no",
+    &["program"],
+    SELF,
+);
+
+/// Events counted by the eBPF program.
+pub const EBPF_EVENTS: Metric = Metric::counter(
+    "container_monitor_ebpf_events_total",
+    "TCP state changes that the eBPF program counted, those of containers that ended too",
+    &[],
+    "eBPF map",
+);
+
+/// Events the kernel did not give to the program.
+pub const EBPF_MISSED_EVENTS: Metric = Metric::counter(
+    "container_monitor_ebpf_missed_events_total",
+    "Events for which the kernel did not run the eBPF program, because it was already running on that CPU",
+    &[],
+    "bpf_prog_info.recursion_misses",
+);
+
+/// Entries of the eBPF map.
+pub const EBPF_MAP_ENTRIES: Metric = Metric::gauge(
+    "container_monitor_ebpf_map_entries",
+    "Pairs of network namespace and cgroup that the eBPF map holds counters for",
+    &[],
+    "eBPF map",
+);
+
+/// Events lost to a full map.
+pub const EBPF_MAP_FULL: Metric = Metric::counter(
+    "container_monitor_ebpf_map_full_total",
+    "Events that were not counted because the eBPF map was full",
+    &[],
+    "eBPF map",
+);
+
+/// All of them.
+pub const METRICS: &[Metric] = &[
+    BUILD_INFO,
+    COLLECTOR_SUCCESS,
+    COLLECTOR_DURATION,
+    CONTAINERS,
+    NETWORK_NAMESPACES,
+    DISCOVERY_UP,
+    DISCOVERY_EVENTS,
+    SAMPLE_ERRORS,
+    SERIES,
+    SERIES_DROPPED,
+    COLLECTIONS,
+    COLLECTION_DURATION,
+    EBPF_ATTACHED,
+    EBPF_EVENTS,
+    EBPF_MISSED_EVENTS,
+    EBPF_MAP_ENTRIES,
+    EBPF_MAP_FULL,
+];

@@ -190,7 +190,7 @@ mod tests {
         for (file, from, to) in [
             ("monitor-ebpf/src/main.rs", "Dual", "dual"),
             ("monitor-ebpf/Cargo.toml", "log =", "logs ="),
-            ("Cargo.toml", "debug = 2", "debug = 1"),
+            ("Cargo.toml", "\ndebug = 2", "\ndebug = 1"),
             ("Cargo.toml", "lto = \"thin\"", "lto = \"fat\""),
             ("Cargo.toml", "edition = \"", "edition = \"1"),
             ("Cargo.toml", "aya-log-ebpf = \"=", "aya-log-ebpf = \"=1"),

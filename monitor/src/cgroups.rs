@@ -33,7 +33,10 @@ impl Cgroups {
         let root = ["fs/cgroup/unified", "fs/cgroup"]
             .iter()
             .find_map(|path| open_cgroup2(&sysfs.join(path)).ok());
-        Self { root, containers: HashMap::new() }
+        Self {
+            root,
+            containers: HashMap::new(),
+        }
     }
 
     /// The container that cgroup `id` belongs to, as of the last [`Cgroups::refresh`].
@@ -52,15 +55,24 @@ impl Cgroups {
     /// # Errors
     /// The root cannot be read; what was known stays. Cgroups that vanish meanwhile are no error.
     pub fn refresh(&mut self) -> io::Result<()> {
-        let Some(root) = &self.root else { return Ok(()) };
+        let Some(root) = &self.root else {
+            return Ok(());
+        };
         let mut found = HashMap::with_capacity(self.containers.len());
-        walk(openat(root, c".", FLAGS, Mode::empty())?, &mut Vec::new(), &mut found)?;
+        walk(
+            openat(root, c".", FLAGS, Mode::empty())?,
+            &mut Vec::new(),
+            &mut found,
+        )?;
         self.containers = found;
         Ok(())
     }
 }
 
-const FLAGS: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+const FLAGS: OFlags = OFlags::DIRECTORY
+    .union(OFlags::RDONLY)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOFOLLOW);
 
 fn open_cgroup2(path: &Path) -> io::Result<OwnedFd> {
     let root = open(path, FLAGS, Mode::empty())?;
@@ -114,12 +126,23 @@ mod tests {
         std::fs::create_dir_all(scope.join("nested/deeper")).unwrap();
         let inode = |path: &Path| std::fs::metadata(path).unwrap().ino();
         let dir = open(root.path(), FLAGS, Mode::empty()).unwrap();
-        let mut cgroups = Cgroups { root: Some(dir), containers: HashMap::new() };
+        let mut cgroups = Cgroups {
+            root: Some(dir),
+            containers: HashMap::new(),
+        };
         assert!(!cgroups.may_exist(inode(&scope)));
 
         cgroups.refresh().unwrap();
-        for path in [scope.clone(), scope.join("nested"), scope.join("nested/deeper")] {
-            assert_eq!(cgroups.container(inode(&path)).map(|id| &**id), Some(&*id), "{path:?}");
+        for path in [
+            scope.clone(),
+            scope.join("nested"),
+            scope.join("nested/deeper"),
+        ] {
+            assert_eq!(
+                cgroups.container(inode(&path)).map(|id| &**id),
+                Some(&*id),
+                "{path:?}"
+            );
         }
         let outside = inode(&root.path().join("system.slice"));
         assert!(cgroups.may_exist(outside) && cgroups.container(outside).is_none());

@@ -2,8 +2,10 @@
 
 mod build_ebpf;
 mod cargo;
+mod lint;
 mod shell;
 mod system;
+mod test;
 
 use std::process::ExitCode;
 
@@ -21,11 +23,17 @@ struct Cli {
 enum Task {
     /// Builds the eBPF object that is checked in under monitor/bpf
     BuildEbpf(build_ebpf::Args),
+    /// Formatting, clippy and documentation, warnings as errors
+    Lint,
+    /// All test suites, installing what they need, and the check of the eBPF object
+    Test(test::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Task::BuildEbpf(args) => build_ebpf::run(&args),
+        Task::Lint => lint::run(),
+        Task::Test(args) => test::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,5 @@
 //! Running programs: said before they start, and with errors that name them.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -44,13 +43,4 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     );
     let text = String::from_utf8(output.stdout).with_context(|| format!("output of {line}"))?;
     Ok(text.trim_end().to_owned())
-}
-
-/// The path of an installed program; the `sbin` folders, which a user's `PATH` often lacks, count.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
 }

@@ -3,12 +3,13 @@
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use testkit::child::find_program;
 
 use crate::shell;
 
-/// Whether packages can be installed: root, and a machine with `apt-get`.
+/// Whether Debian packages can be installed: by root, on a machine that has them.
 pub(crate) fn can_install() -> bool {
-    rustix::process::geteuid().is_root() && shell::find("apt-get").is_some()
+    rustix::process::geteuid().is_root() && find_program("apt-get").is_some()
 }
 
 /// Installs Debian packages, saying first which and what for. Those that are there already are

@@ -52,7 +52,10 @@ impl HostLinks {
         })
         .pop()
         .ok_or_else(|| io::Error::other("no visit was made"))??;
-        Ok(Self { socket, sequence: 0 })
+        Ok(Self {
+            socket,
+            sequence: 0,
+        })
     }
 
     /// The link of each process's namespace.
@@ -64,10 +67,13 @@ impl HostLinks {
         processes
             .iter()
             .map(|process| {
-                self.pair(process, &links).ok().flatten().unwrap_or_else(|| LinkPair {
-                    interface: first_interface(process).unwrap_or_default(),
-                    host_interface: String::new(),
-                })
+                self.pair(process, &links)
+                    .ok()
+                    .flatten()
+                    .unwrap_or_else(|| LinkPair {
+                        interface: first_interface(process).unwrap_or_default(),
+                        host_interface: String::new(),
+                    })
             })
             .collect()
     }
@@ -78,10 +84,17 @@ impl HostLinks {
         links: &HashMap<i32, HostLink>,
     ) -> io::Result<Option<LinkPair>> {
         let namespace: OwnedFd = process.open_netns()?;
-        let Some(id) = self.namespace_id(&namespace)? else { return Ok(None) };
-        let Some(link) = links.get(&id) else { return Ok(None) };
+        let Some(id) = self.namespace_id(&namespace)? else {
+            return Ok(None);
+        };
+        let Some(link) = links.get(&id) else {
+            return Ok(None);
+        };
         let interface = self.interface_name(id, link.peer_index).unwrap_or_default();
-        Ok(Some(LinkPair { interface, host_interface: link.name.clone() }))
+        Ok(Some(LinkPair {
+            interface,
+            host_interface: link.name.clone(),
+        }))
     }
 
     /// The host's links by the id of the namespace that their peer is in; of several the one with
@@ -90,7 +103,9 @@ impl HostLinks {
         let mut links: HashMap<i32, HostLink> = HashMap::new();
         let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
         self.ask(request, NLM_F_DUMP, |message| {
-            let RouteNetlinkMessage::NewLink(link) = message else { return };
+            let RouteNetlinkMessage::NewLink(link) = message else {
+                return;
+            };
             let (mut name, mut peer_index, mut id) = (None, None, None);
             for attribute in link.attributes {
                 match attribute {
@@ -101,7 +116,9 @@ impl HostLinks {
                 }
             }
             if let (Some(name), Some(peer_index), Some(id)) = (name, peer_index, id) {
-                let first = links.get(&id).is_none_or(|link| peer_index < link.peer_index);
+                let first = links
+                    .get(&id)
+                    .is_none_or(|link| peer_index < link.peer_index);
                 if first {
                     links.insert(id, HostLink { name, peer_index });
                 }
@@ -112,14 +129,21 @@ impl HostLinks {
 
     fn namespace_id(&mut self, namespace: &OwnedFd) -> io::Result<Option<i32>> {
         let mut request = NsidMessage::default();
-        request.attributes.push(NsidAttribute::Fd(namespace.as_raw_fd() as u32));
+        request
+            .attributes
+            .push(NsidAttribute::Fd(namespace.as_raw_fd() as u32));
         let mut id = None;
         self.ask(RouteNetlinkMessage::GetNsId(request), 0, |message| {
-            let RouteNetlinkMessage::NewNsId(answer) = message else { return };
-            id = answer.attributes.iter().find_map(|attribute| match attribute {
-                NsidAttribute::Id(id) if *id >= 0 => Some(*id),
-                _ => None,
-            });
+            let RouteNetlinkMessage::NewNsId(answer) = message else {
+                return;
+            };
+            id = answer
+                .attributes
+                .iter()
+                .find_map(|attribute| match attribute {
+                    NsidAttribute::Id(id) if *id >= 0 => Some(*id),
+                    _ => None,
+                });
         })?;
         Ok(id)
     }
@@ -130,7 +154,9 @@ impl HostLinks {
         request.attributes.push(LinkAttribute::IfNetnsId(namespace));
         let mut name = String::new();
         self.ask(RouteNetlinkMessage::GetLink(request), 0, |message| {
-            let RouteNetlinkMessage::NewLink(link) = message else { return };
+            let RouteNetlinkMessage::NewLink(link) = message else {
+                return;
+            };
             name = link
                 .attributes
                 .into_iter()
@@ -166,7 +192,9 @@ impl HostLinks {
                 let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
                     .map_err(io::Error::other)?;
                 // Messages are padded to four bytes.
-                let len = (message.header.length as usize).next_multiple_of(4).clamp(4, rest.len());
+                let len = (message.header.length as usize)
+                    .next_multiple_of(4)
+                    .clamp(4, rest.len());
                 rest = &rest[len..];
                 if message.header.sequence_number != self.sequence {
                     // The rest of an answer that was given up after an error.
@@ -175,7 +203,9 @@ impl HostLinks {
                 match message.payload {
                     NetlinkPayload::InnerMessage(inner) => visit(inner),
                     NetlinkPayload::Done(_) => return Ok(()),
-                    NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
+                    NetlinkPayload::Error(error) if error.code.is_some() => {
+                        return Err(error.to_io());
+                    }
                     _ => {}
                 }
                 if flags & NLM_F_DUMP == 0 {

@@ -133,7 +133,9 @@ impl Placer {
             }
         }
         self.stand_ins.retain(|_, (exited, _)| {
-            containers.iter().any(|container| Arc::ptr_eq(&container.process, exited))
+            containers
+                .iter()
+                .any(|container| Arc::ptr_eq(&container.process, exited))
         });
         for (container, process) in self.find_stand_ins(&lost) {
             if let Ok(inode) = process.netns_inode() {
@@ -146,7 +148,9 @@ impl Placer {
 
     fn process_of(&self, container: &Container) -> Arc<Process> {
         match self.stand_ins.get(&container.process.pid()) {
-            Some((exited, stand_in)) if Arc::ptr_eq(exited, &container.process) => Arc::clone(stand_in),
+            Some((exited, stand_in)) if Arc::ptr_eq(exited, &container.process) => {
+                Arc::clone(stand_in)
+            }
             _ => Arc::clone(&container.process),
         }
     }
@@ -162,7 +166,10 @@ impl Placer {
         if inode == self.host_inode {
             placement.host_network.push(Arc::clone(container));
         } else {
-            groups.entry(inode).or_default().push((Arc::clone(container), process));
+            groups
+                .entry(inode)
+                .or_default()
+                .push((Arc::clone(container), process));
         }
     }
 
@@ -170,8 +177,14 @@ impl Placer {
     fn find_stand_ins(&mut self, lost: &[&Arc<Container>]) -> Vec<(Arc<Container>, Arc<Process>)> {
         let mut found = Vec::new();
         for (container, process) in lost.iter().zip(replacements(&self.procfs, lost)) {
-            let Some(process) = process.map(Arc::new) else { continue };
-            debug!(container = container.name, pid = process.pid(), "read through another process");
+            let Some(process) = process.map(Arc::new) else {
+                continue;
+            };
+            debug!(
+                container = container.name,
+                pid = process.pid(),
+                "read through another process"
+            );
             self.stand_ins.insert(
                 container.process.pid(),
                 (Arc::clone(&container.process), Arc::clone(&process)),
@@ -187,7 +200,9 @@ impl Placer {
     ) -> Vec<Namespace> {
         self.facts.retain(|inode, facts| {
             groups.get(inode).is_some_and(|members| {
-                members.iter().any(|(_, process)| Arc::ptr_eq(process, &facts.witness))
+                members
+                    .iter()
+                    .any(|(_, process)| Arc::ptr_eq(process, &facts.witness))
             })
         });
         let mut namespaces: Vec<Namespace> = groups
@@ -195,8 +210,17 @@ impl Placer {
             .map(|(inode, mut members)| {
                 sort_by_ownership(&mut members);
                 let process = Arc::clone(&members[0].1);
-                let members = members.into_iter().map(|(container, _)| container).collect();
-                Namespace { inode, cookie: None, members, process, link: LinkPair::default() }
+                let members = members
+                    .into_iter()
+                    .map(|(container, _)| container)
+                    .collect();
+                Namespace {
+                    inode,
+                    cookie: None,
+                    members,
+                    process,
+                    link: LinkPair::default(),
+                }
             })
             .collect();
         namespaces.sort_by_key(|namespace| namespace.inode);
@@ -218,8 +242,12 @@ impl Placer {
             .filter(|namespace| !self.facts.contains_key(&namespace.inode))
             .collect();
         if self.cookies && !new.is_empty() {
-            let processes: Vec<&Process> = new.iter().map(|namespace| &*namespace.process).collect();
-            for (namespace, cookie) in new.iter().zip(visit::in_each(&processes, |_| visit::own_cookie())) {
+            let processes: Vec<&Process> =
+                new.iter().map(|namespace| &*namespace.process).collect();
+            for (namespace, cookie) in new
+                .iter()
+                .zip(visit::in_each(&processes, |_| visit::own_cookie()))
+            {
                 let cookie = cookie
                     .inspect_err(|error| debug!(inode = namespace.inode, %error, "no cookie"))
                     .ok();
@@ -239,7 +267,9 @@ impl Placer {
                 })
             })
             .collect();
-        let Some(links) = self.links.as_mut().filter(|_| !asking.is_empty()) else { return };
+        let Some(links) = self.links.as_mut().filter(|_| !asking.is_empty()) else {
+            return;
+        };
         let processes: Vec<&Process> = asking.iter().map(|namespace| &*namespace.process).collect();
         for (namespace, link) in asking.iter().zip(links.pairs(&processes)) {
             if let Some(facts) = self.facts.get_mut(&namespace.inode) {
@@ -264,8 +294,10 @@ impl Placer {
 
 /// Puts the owner first: a sandbox, else a container that others joined, else the oldest.
 fn sort_by_ownership(members: &mut [(Arc<Container>, Arc<Process>)]) {
-    let joined: Vec<String> =
-        members.iter().filter_map(|(container, _)| container.joins().map(str::to_owned)).collect();
+    let joined: Vec<String> = members
+        .iter()
+        .filter_map(|(container, _)| container.joins().map(str::to_owned))
+        .collect();
     members.sort_by_cached_key(|(container, _)| {
         (
             !container.sandbox,

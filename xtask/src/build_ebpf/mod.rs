@@ -17,6 +17,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::{cargo, shell};
+pub(crate) use toolchain::available;
 use toolchain::{Choice, Toolchain};
 
 /// Where the object is checked in, below the workspace.
@@ -56,6 +57,17 @@ pub(crate) struct Args {
     /// Take this toolchain; by default the one that made the checked-in object, else any
     #[arg(long, value_enum)]
     toolchain: Option<Choice>,
+}
+
+/// `build-ebpf --check`, for other commands.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn check() -> Result<()> {
+    run(&Args {
+        check: true,
+        toolchain: None,
+    })
 }
 
 /// Builds, then writes or compares.

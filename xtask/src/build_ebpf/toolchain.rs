@@ -10,6 +10,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use testkit::child::find_program;
+
 use crate::{cargo, shell, system};
 
 /// Debian's packages, all of one LLVM version.
@@ -175,12 +177,12 @@ fn objcopy(sysroot: &Path, host: &str, llvm: &str) -> Option<PathBuf> {
         return Some(own);
     }
     let major = llvm.split('.').next().unwrap_or_default();
-    shell::find(&format!("llvm-objcopy-{major}")).or_else(|| shell::find("llvm-objcopy"))
+    find_program(&format!("llvm-objcopy-{major}")).or_else(|| find_program("llvm-objcopy"))
 }
 
 fn bpf_linker() -> Option<PathBuf> {
     let installed = cargo::home().join("bin/bpf-linker");
-    shell::find("bpf-linker").or_else(|| installed.is_file().then_some(installed))
+    find_program("bpf-linker").or_else(|| installed.is_file().then_some(installed))
 }
 
 /// Installs Debian's toolchain, and bpf-linker where there is none.

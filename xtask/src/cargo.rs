@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
 
 /// The folder of the workspace.
 pub(crate) fn workspace() -> PathBuf {
@@ -18,6 +20,35 @@ pub(crate) fn cargo() -> Command {
     let mut command = Command::new(program);
     command.current_dir(workspace());
     command
+}
+
+/// Builds the daemon with the release profile and gives its path.
+///
+/// # Errors
+/// When the build fails; cargo has said why.
+pub(crate) fn release_daemon() -> Result<PathBuf> {
+    let mut command = cargo();
+    command
+        .args([
+            "build",
+            "--locked",
+            "--release",
+            "--package=container-monitor",
+        ])
+        .args(["--bin=container-monitor"])
+        .arg("--message-format=json-render-diagnostics")
+        .stderr(Stdio::inherit());
+    eprintln!("+ cargo build --release --package=container-monitor");
+    let output = command.output().context("cannot start cargo")?;
+    ensure!(output.status.success(), "the daemon does not build");
+    // Cargo alone knows the folder: settings and environment move it.
+    output
+        .stdout
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .next_back()
+        .context("cargo names no executable")
 }
 
 /// The folder of cargo's own binaries and registry.

@@ -3,8 +3,11 @@
 mod build_ebpf;
 mod cargo;
 mod lint;
+mod run;
 mod shell;
+mod signals;
 mod system;
+mod table;
 mod test;
 
 use std::process::ExitCode;
@@ -23,17 +26,23 @@ struct Cli {
 enum Task {
     /// Builds the eBPF object that is checked in under monitor/bpf
     BuildEbpf(build_ebpf::Args),
+    /// Builds the daemon and runs it, with demo workloads where there is no container
+    Run(run::Args),
     /// Formatting, clippy and documentation, warnings as errors
     Lint,
     /// All test suites, installing what they need, and the check of the eBPF object
     Test(test::Args),
+    #[command(name = testkit::demo::SUBCOMMAND, hide = true)]
+    DemoWorkload { kind: std::ffi::OsString },
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Task::BuildEbpf(args) => build_ebpf::run(&args),
+        Task::Run(args) => run::run(&args),
         Task::Lint => lint::run(),
         Task::Test(args) => test::run(&args),
+        Task::DemoWorkload { kind } => run::demo_workload(&kind),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

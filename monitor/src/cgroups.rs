@@ -76,7 +76,7 @@ const FLAGS: OFlags = OFlags::DIRECTORY
 
 fn open_cgroup2(path: &Path) -> io::Result<OwnedFd> {
     let root = open(path, FLAGS, Mode::empty())?;
-    if fstatfs(&root)?.f_type as i64 == libc::CGROUP2_SUPER_MAGIC as i64 {
+    if fstatfs(&root)?.f_type == libc::CGROUP2_SUPER_MAGIC {
         Ok(root)
     } else {
         Err(io::Error::other("not a cgroup2 file system"))

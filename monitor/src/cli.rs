@@ -1,1 +1,244 @@
-//! (being written)
+//! The command line, as it is typed: flags, their environment variables and their help. What they
+//! mean together is decided in [`config`](crate::config).
+
+use std::path::PathBuf;
+
+use clap::builder::{BoolishValueParser, FalseyValueParser};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
+
+use crate::config::COLLECTORS;
+
+/// Which container is leaking sockets? Per-container socket and TCP metrics of this node, for
+/// Prometheus.
+#[derive(Debug, Parser)]
+#[command(name = "container-monitor", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: CliCommand,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum CliCommand {
+    /// Serve the metrics of this node's containers over HTTP.
+    Serve(Box<ServeArgs>),
+}
+
+/// Flags of `serve`, each with an environment variable.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// Address to listen on; `:PORT` is every address. Repeatable.
+    #[arg(
+        long = "web.listen-address",
+        env = "CONTAINER_MONITOR_WEB_LISTEN_ADDRESS",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_value = "0.0.0.0:10042"
+    )]
+    pub listen_addresses: Vec<String>,
+
+    /// Path of the metrics.
+    #[arg(
+        long = "web.telemetry-path",
+        env = "CONTAINER_MONITOR_WEB_TELEMETRY_PATH",
+        value_name = "PATH",
+        default_value = "/metrics"
+    )]
+    pub telemetry_path: String,
+
+    /// Where the host's proc file system is mounted.
+    #[arg(
+        long = "path.procfs",
+        env = "CONTAINER_MONITOR_PATH_PROCFS",
+        value_name = "FOLDER",
+        default_value = "/proc"
+    )]
+    pub procfs: PathBuf,
+
+    /// Where the host's sysfs is mounted, with cgroups and tracefs below it.
+    #[arg(
+        long = "path.sysfs",
+        env = "CONTAINER_MONITOR_PATH_SYSFS",
+        value_name = "FOLDER",
+        default_value = "/sys"
+    )]
+    pub sysfs: PathBuf,
+
+    /// How containers are found: auto, docker (and Podman's compatible socket), cgroup (no runtime
+    /// at all: from /proc). A list; auto takes what answers, else cgroup.
+    #[arg(
+        long = "discovery",
+        env = "CONTAINER_MONITOR_DISCOVERY",
+        value_name = "SOURCE",
+        value_delimiter = ',',
+        default_value = "auto"
+    )]
+    pub discovery: Vec<DiscoverySource>,
+
+    /// Docker's API: unix:///PATH, tcp://HOST:PORT or http://HOST:PORT [default: DOCKER_HOST, else
+    /// unix:///var/run/docker.sock; with auto also unix:///run/podman/podman.sock]
+    #[arg(
+        long = "docker.endpoint",
+        env = "CONTAINER_MONITOR_DOCKER_ENDPOINT",
+        value_name = "ENDPOINT"
+    )]
+    pub docker_endpoint: Option<String>,
+
+    /// Report the host's own network namespace too, as container="/".
+    #[arg(
+        long = "host-network",
+        env = "CONTAINER_MONITOR_HOST_NETWORK",
+        value_parser = FalseyValueParser::new()
+    )]
+    pub host_network: bool,
+
+    /// Which collectors are on.
+    #[command(flatten)]
+    pub collectors: CollectorArgs,
+
+    /// Publish more fields of snmp, snmp6 and netstat: those whose GROUP_FIELD, such as
+    /// TcpExt_TCPFastOpenActive or Ip_OutRequests, matches this regular expression.
+    #[arg(
+        long = "collector.netstat.fields",
+        env = "CONTAINER_MONITOR_COLLECTOR_NETSTAT_FIELDS",
+        value_name = "REGEX"
+    )]
+    pub netstat_fields: Option<String>,
+
+    /// Do not start without the eBPF program.
+    #[arg(
+        long = "require-ebpf",
+        env = "CONTAINER_MONITOR_REQUIRE_EBPF",
+        value_parser = FalseyValueParser::new()
+    )]
+    pub require_ebpf: bool,
+
+    /// What is logged, to standard error.
+    #[arg(
+        long = "log.level",
+        env = "CONTAINER_MONITOR_LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value = "info"
+    )]
+    pub log_level: LogLevel,
+
+    /// How it is written.
+    #[arg(
+        long = "log.format",
+        env = "CONTAINER_MONITOR_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// A way to find containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiscoverySource {
+    /// What answers.
+    Auto,
+    /// Docker, or Podman over its compatible socket.
+    Docker,
+    /// From `/proc` alone.
+    Cgroup,
+}
+
+/// The least important messages that are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// How a message is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// `--collector.NAME` and `--no-collector.NAME` for every collector.
+#[derive(Clone, Debug)]
+pub struct CollectorArgs {
+    /// Names of those that are off.
+    pub disabled: Vec<&'static str>,
+}
+
+impl Args for CollectorArgs {
+    fn augment_args(mut command: Command) -> Command {
+        for collector in COLLECTORS {
+            let (on, off) = (on_flag(collector.name), off_flag(collector.name));
+            let variable = format!(
+                "CONTAINER_MONITOR_COLLECTOR_{}",
+                collector.name.to_ascii_uppercase()
+            );
+            command = command
+                .arg(
+                    Arg::new(on.clone())
+                        .long(on.clone())
+                        .env(variable)
+                        .action(ArgAction::Set)
+                        .num_args(0..=1)
+                        .require_equals(true)
+                        .default_value("true")
+                        .default_missing_value("true")
+                        .hide_default_value(true)
+                        .hide_possible_values(true)
+                        .value_name("BOOL")
+                        .value_parser(BoolishValueParser::new())
+                        .overrides_with(off.clone())
+                        .help(format!("{} [default: on]", collector.help)),
+                )
+                .arg(
+                    Arg::new(off.clone())
+                        .long(off)
+                        .action(ArgAction::SetTrue)
+                        .overrides_with(on)
+                        .hide_short_help(true)
+                        .help(format!("Switch the collector {} off", collector.name)),
+                );
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for CollectorArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let is_off = |name: &&'static str| {
+            let on = matches.get_one::<bool>(&on_flag(name)).is_none_or(|on| *on);
+            matches.get_flag(&off_flag(name)) || !on
+        };
+        Ok(Self {
+            disabled: COLLECTORS
+                .iter()
+                .map(|collector| collector.name)
+                .filter(is_off)
+                .collect(),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn on_flag(name: &str) -> String {
+    format!("collector.{name}")
+}
+
+fn off_flag(name: &str) -> String {
+    format!("no-collector.{name}")
+}

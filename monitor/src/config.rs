@@ -1,1 +1,257 @@
-//! (being written)
+//! The validated configuration: everything that can be wrong with the command line is found here,
+//! before anything is opened.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+use regex_lite::Regex;
+
+use crate::cli::{DiscoverySource, LogFormat, LogLevel, ServeArgs};
+use crate::collector::{ScanMode, TRANSITIONS};
+use crate::discovery::docker::{Endpoint, EndpointError, parse_endpoint};
+use crate::metrics::CounterFile;
+
+/// A collector that can be switched off.
+#[derive(Clone, Copy, Debug)]
+pub struct CollectorFlag {
+    /// Its name, as in `--collector.NAME`.
+    pub name: &'static str,
+    /// What it reads.
+    pub help: &'static str,
+}
+
+/// Every collector.
+pub const COLLECTORS: &[CollectorFlag] = &[
+    CollectorFlag {
+        name: "sockstat",
+        help: "Sockets by protocol, of /proc/<pid>/net/sockstat",
+    },
+    CollectorFlag {
+        name: "sockstat6",
+        help: "The same for IPv6",
+    },
+    CollectorFlag {
+        name: "snmp",
+        help: "TCP's and UDP's counters, of /proc/<pid>/net/snmp",
+    },
+    CollectorFlag {
+        name: "snmp6",
+        help: "UDP's counters for IPv6, of /proc/<pid>/net/snmp6",
+    },
+    CollectorFlag {
+        name: "netstat",
+        help: "TCP's further counters, of /proc/<pid>/net/netstat",
+    },
+    CollectorFlag {
+        name: TRANSITIONS,
+        help: "TCP state transitions, counted by an eBPF program",
+    },
+];
+
+/// What is wrong with the command line; every text names the flag.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// An address to listen on.
+    #[error("--web.listen-address {address}: {reason} (expected HOST:PORT or :PORT)")]
+    ListenAddress {
+        /// As given.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The path of the metrics.
+    #[error("--web.telemetry-path {path}: {reason}")]
+    TelemetryPath {
+        /// As given.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Two ways to find containers that do not go together.
+    #[error("--discovery: auto stands for the other sources and must stand alone")]
+    AutoNotAlone,
+    /// Docker's endpoint.
+    #[error("{origin}: {source}")]
+    DockerEndpoint {
+        /// The flag or variable it came from.
+        origin: &'static str,
+        /// What is wrong with it.
+        source: EndpointError,
+    },
+    /// The regular expression of more fields.
+    #[error("--collector.netstat.fields: {0}")]
+    NetstatFields(regex_lite::Error),
+    /// eBPF is wanted and not wanted.
+    #[error("--require-ebpf and --no-collector.transitions contradict each other")]
+    EbpfOff,
+    /// Nothing would be collected.
+    #[error("--no-collector.NAME: every collector is switched off, leave one on")]
+    NothingToCollect,
+}
+
+/// A runtime to follow.
+#[derive(Clone, Debug)]
+pub struct DockerSource {
+    /// The value of the `runtime` label.
+    pub runtime: &'static str,
+    /// Where its API is.
+    pub endpoint: Endpoint,
+    /// Whether it was asked for by name.
+    pub required: bool,
+}
+
+/// What `serve` does.
+#[derive(Debug)]
+pub struct Config {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Path of the metrics.
+    pub telemetry_path: String,
+    /// The host's proc file system.
+    pub procfs: PathBuf,
+    /// The host's sysfs.
+    pub sysfs: PathBuf,
+    /// Runtimes to follow.
+    pub docker: Vec<DockerSource>,
+    /// When `/proc` is scanned for containers.
+    pub scan: ScanMode,
+    /// Whether the host's own network namespace is reported.
+    pub host_network: bool,
+    /// Counter files to read.
+    pub files: Vec<CounterFile>,
+    /// Whether transitions are counted.
+    pub transitions: bool,
+    /// More fields to publish.
+    pub netstat_fields: Option<Regex>,
+    /// Whether to fail without the eBPF program.
+    pub require_ebpf: bool,
+    /// What is logged.
+    pub log_level: LogLevel,
+    /// How it is written.
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// Validates the flags. `docker_host` is the environment variable `DOCKER_HOST`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn new(args: ServeArgs, docker_host: Option<String>) -> Result<Self, ConfigError> {
+        let is_on = |name: &str| !args.collectors.disabled.contains(&name);
+        let files: Vec<CounterFile> = CounterFile::ALL
+            .into_iter()
+            .filter(|file| is_on(file.name()))
+            .collect();
+        let transitions = is_on(TRANSITIONS);
+        if files.is_empty() && !transitions {
+            return Err(ConfigError::NothingToCollect);
+        }
+        if args.require_ebpf && !transitions {
+            return Err(ConfigError::EbpfOff);
+        }
+        let (docker, scan) = discovery(&args, docker_host)?;
+        let netstat_fields = args.netstat_fields.as_deref().map(Regex::new).transpose();
+        Ok(Self {
+            listen: args
+                .listen_addresses
+                .iter()
+                .map(|address| listen_address(address))
+                .collect::<Result<_, _>>()?,
+            telemetry_path: telemetry_path(args.telemetry_path)?,
+            procfs: args.procfs,
+            sysfs: args.sysfs,
+            docker,
+            scan,
+            host_network: args.host_network,
+            files,
+            transitions,
+            netstat_fields: netstat_fields.map_err(ConfigError::NetstatFields)?,
+            require_ebpf: args.require_ebpf,
+            log_level: args.log_level,
+            log_format: args.log_format,
+        })
+    }
+}
+
+fn listen_address(address: &str) -> Result<SocketAddr, ConfigError> {
+    let full = if address.starts_with(':') {
+        format!("0.0.0.0{address}")
+    } else {
+        address.to_owned()
+    };
+    let error = |reason: String| ConfigError::ListenAddress {
+        address: address.to_owned(),
+        reason,
+    };
+    let mut found = full
+        .to_socket_addrs()
+        .map_err(|source| error(source.to_string()))?;
+    found
+        .next()
+        .ok_or_else(|| error("no such address".to_owned()))
+}
+
+fn telemetry_path(path: String) -> Result<String, ConfigError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
+    let reason = if !path.starts_with('/') {
+        "must begin with a slash"
+    } else if matches!(path.as_str(), "/" | "/healthz" | "/readyz") {
+        "is taken by another page"
+    } else if !path.chars().all(plain) {
+        "may hold letters, digits, slashes, dashes, underscores, dots and tildes"
+    } else {
+        return Ok(path);
+    };
+    Err(ConfigError::TelemetryPath { path, reason })
+}
+
+fn discovery(
+    args: &ServeArgs,
+    docker_host: Option<String>,
+) -> Result<(Vec<DockerSource>, ScanMode), ConfigError> {
+    let has = |source| args.discovery.contains(&source);
+    let auto = has(DiscoverySource::Auto);
+    if auto
+        && args
+            .discovery
+            .iter()
+            .any(|source| *source != DiscoverySource::Auto)
+    {
+        return Err(ConfigError::AutoNotAlone);
+    }
+    let given = match &args.docker_endpoint {
+        Some(endpoint) => Some(("--docker.endpoint", endpoint.clone())),
+        None => docker_host
+            .filter(|host| !host.is_empty())
+            .map(|host| ("DOCKER_HOST", host)),
+    };
+    let endpoint = given
+        .map(|(origin, text)| {
+            parse_endpoint(&text).map_err(|source| ConfigError::DockerEndpoint { origin, source })
+        })
+        .transpose()?;
+    let docker = |endpoint| DockerSource {
+        runtime: "docker",
+        endpoint,
+        required: !auto,
+    };
+    let podman = || DockerSource {
+        runtime: "podman",
+        endpoint: Endpoint::podman(),
+        required: false,
+    };
+    let sources = match endpoint {
+        _ if !auto && !has(DiscoverySource::Docker) => Vec::new(),
+        Some(endpoint) => vec![docker(endpoint)],
+        None if auto => vec![docker(Endpoint::docker()), podman()],
+        None => vec![docker(Endpoint::docker())],
+    };
+    let scan = if auto {
+        ScanMode::UntilRuntimeAnswers
+    } else if has(DiscoverySource::Cgroup) {
+        ScanMode::Always
+    } else {
+        ScanMode::Off
+    };
+    Ok((sources, scan))
+}

@@ -1,1 +1,276 @@
-//! (being written)
+//! The daemon: wiring, signals, shutdown.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aya_log::EbpfLogger;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use crate::cgroups::Cgroups;
+use crate::collector::{Collector, Parts};
+use crate::config::Config;
+use crate::discovery::Inventory;
+use crate::discovery::docker::{self, Demand};
+use crate::ebpf::{OBJECT_SOURCES, TransitionCounter};
+use crate::metrics::own::{BuildInfo, OwnMetrics};
+use crate::metrics::{HostFiles, Schema};
+use crate::netns::visit;
+use crate::procfs::{ProcFs, Process};
+use crate::sampler::transitions::TransitionSampler;
+use crate::serve::{SingleFlight, Site, router};
+
+/// How long open connections may take to end after a signal.
+const DRAIN: Duration = Duration::from_secs(4);
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Something without which there is nothing to serve: a port that is taken, a proc file system
+/// that cannot be read, or the eBPF program where it is required.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let (stop, stopped) = watch::channel(());
+    let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+    let listeners = listen(&config.listen).await?;
+    raise_file_limit();
+
+    let procfs = ProcFs::open(&config.procfs).with_context(|| {
+        format!(
+            "cannot open the proc file system at {} (--path.procfs)",
+            config.procfs.display()
+        )
+    })?;
+    let procfs = Arc::new(procfs);
+    let cookies = visit::own_cookie().is_ok();
+    let mut transitions = load_transitions(&config, cookies)?;
+    forward_warnings(transitions.as_mut());
+    // Parsing the kernel's BTF took tens of megabytes, which the allocator would keep.
+    trim_heap();
+
+    let inventory = Inventory::new();
+    for source in &config.docker {
+        let demand = if source.required {
+            Demand::Required
+        } else {
+            Demand::IfPresent
+        };
+        tokio::spawn(docker::run(
+            source.endpoint.clone(),
+            demand,
+            Arc::clone(&procfs),
+            inventory.add_source(source.runtime),
+            until(stopped.clone()),
+        ));
+    }
+    let collector = Collector::new(Parts {
+        schema: schema(&config, &procfs)?,
+        procfs,
+        inventory: Arc::clone(&inventory),
+        scan: config.scan,
+        host_network: config.host_network,
+        files: config.files.clone(),
+        wants_transitions: config.transitions,
+        transitions,
+        cookies,
+        own: own_metrics()?,
+    });
+    let mut collector = collector.context(
+        "cannot look at the host's network namespace through process 1 (run as root, with \
+         CAP_SYS_PTRACE, and in a container with the host's pid namespace)",
+    )?;
+    let site = Site {
+        metrics: Arc::new(SingleFlight::new(move || collector.collect())),
+        inventory: Arc::clone(&inventory),
+        telemetry_path: config.telemetry_path.as_str().into(),
+    };
+    let mut servers = serve(listeners, &site, &stopped)?;
+    tokio::spawn(async move {
+        inventory.settled().await;
+        info!("ready: the first discovery has ended");
+    });
+
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM, draining"),
+        _ = interrupt.recv() => info!("SIGINT, draining"),
+        Some(ended) = servers.join_next() => return ended.context("the server panicked")?,
+    }
+    // No receiver is left only if no server is.
+    let _ = stop.send(());
+    let drained = async { while servers.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        warn!(
+            "connections were still open after {} s, closing them",
+            DRAIN.as_secs()
+        );
+    }
+    Ok(())
+}
+
+async fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            let way_out = match error.kind() {
+                io::ErrorKind::AddrInUse => {
+                    " (another process has it; choose another port with --web.listen-address)"
+                }
+                io::ErrorKind::AddrNotAvailable => " (no interface of this machine has it)",
+                io::ErrorKind::PermissionDenied => " (ports below 1024 are for root)",
+                _ => "",
+            };
+            anyhow::anyhow!("cannot listen on {address}: {error}{way_out}")
+        })?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn serve(
+    listeners: Vec<TcpListener>,
+    site: &Site,
+    stopped: &watch::Receiver<()>,
+) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+    let mut servers = JoinSet::new();
+    for listener in listeners {
+        let address = listener
+            .local_addr()
+            .context("cannot tell the address listened on")?;
+        info!(%address, path = %site.telemetry_path, "listening");
+        let server = axum::serve(listener, router(site.clone()))
+            .with_graceful_shutdown(until(stopped.clone()));
+        servers.spawn(async move { server.await.context("cannot serve") });
+    }
+    Ok(servers)
+}
+
+/// Waits for the signal to stop.
+async fn until(mut stopped: watch::Receiver<()>) {
+    // An error says that the daemon is gone: then too it is time to stop.
+    let _ = stopped.changed().await;
+}
+
+/// The attached program; `None` where it cannot be had and need not.
+fn load_transitions(config: &Config, cookies: bool) -> anyhow::Result<Option<TransitionSampler>> {
+    if !config.transitions {
+        return Ok(None);
+    }
+    match TransitionCounter::load(&config.sysfs, cookies) {
+        Ok(counter) => {
+            info!(
+                attachment = counter.attachment().as_str(),
+                namespaces_by = if counter.has_cookie() {
+                    "cookie"
+                } else {
+                    "inode"
+                },
+                "eBPF program attached"
+            );
+            Ok(Some(TransitionSampler::new(
+                counter,
+                Cgroups::open(&config.sysfs),
+            )))
+        }
+        Err(error) if config.require_ebpf => Err(error).context("--require-ebpf: no eBPF program"),
+        Err(error) => {
+            warn!(%error, "no eBPF program: TCP state transitions are not counted");
+            Ok(None)
+        }
+    }
+}
+
+/// Carries the program's warnings into the log.
+fn forward_warnings(sampler: Option<&mut TransitionSampler>) {
+    let Some(logger) = sampler.and_then(|sampler| sampler.counter_mut().take_logger()) else {
+        return;
+    };
+    match AsyncFd::register_with_interest(logger, Interest::READABLE) {
+        Ok(logger) => {
+            tokio::spawn(follow_warnings(logger));
+        }
+        Err(error) => debug!(%error, "the eBPF program's warnings are not shown"),
+    }
+}
+
+async fn follow_warnings(mut logger: AsyncFd<EbpfLogger<&'static dyn log::Log>>) {
+    while let Ok(mut ready) = logger.readable_mut().await {
+        ready.get_inner_mut().flush();
+        ready.clear_ready();
+    }
+}
+
+/// The tables, with the fields that were asked for.
+fn schema(config: &Config, procfs: &ProcFs) -> anyhow::Result<Schema> {
+    let Some(fields) = &config.netstat_fields else {
+        return Ok(Schema::new());
+    };
+    let init = procfs.process(1)?;
+    let (snmp, snmp6, netstat) = (
+        read(&init, c"net/snmp"),
+        read(&init, c"net/snmp6"),
+        read(&init, c"net/netstat"),
+    );
+    let files = HostFiles {
+        snmp: &snmp,
+        snmp6: &snmp6,
+        netstat: &netstat,
+    };
+    let schema = Schema::with_more(fields, &files)
+        .context("cannot learn the names of the fields from the host's own files")?;
+    if schema.slots().len() == Schema::new().slots().len() {
+        warn!(%fields, "--collector.netstat.fields matches no further field of this kernel");
+    }
+    Ok(schema)
+}
+
+/// A file of a process, empty where there is none.
+fn read(process: &Process, path: &std::ffi::CStr) -> Vec<u8> {
+    let mut text = Vec::new();
+    if let Err(error) = process.read(path, &mut text) {
+        debug!(?path, %error, "not read");
+    }
+    text
+}
+
+fn own_metrics() -> anyhow::Result<OwnMetrics> {
+    OwnMetrics::new(BuildInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: option_env!("CONTAINER_MONITOR_REVISION")
+            .unwrap_or_default()
+            .to_owned(),
+        ebpf_object: OBJECT_SOURCES.trim().to_owned(),
+    })
+    .context("cannot register the process metrics")
+}
+
+/// A guard is open for every container, and the usual limit of 1,024 is soon reached.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    ) {
+        debug!(%error, "cannot raise the limit of open files");
+    }
+}
+
+/// Gives freed memory back to the kernel.
+fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it only walks the allocator's own free lists.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

@@ -7,11 +7,13 @@
 
 pub mod cgroups;
 pub mod cli;
+pub mod collector;
 pub mod config;
 pub mod container;
 pub mod daemon;
 pub mod discovery;
 pub mod ebpf;
+pub mod logging;
 pub mod metrics;
 pub mod netns;
 pub mod procfs;

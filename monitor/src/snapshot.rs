@@ -1,1 +1,252 @@
-//! (being written)
+//! What one collection found, put together: whose name each number stands under.
+//!
+//! [`Snapshot::merge`] is pure. A snapshot is made anew for every collection, so that a container
+//! that ended leaves nothing behind.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use monitor_ebpf::{PAIRS, TcpState};
+
+use crate::container::Container;
+use crate::discovery::container_id::short_id;
+use crate::metrics::{self, Counters, HostValues, Identity, Labels, NamespaceRow, Schema};
+use crate::netns::{Namespace, Placement};
+use crate::sampler::transitions::{Counts, TransitionSample};
+
+/// The `container` label of the host itself.
+const HOST: &str = "/";
+
+/// All samples of one collection.
+#[derive(Debug)]
+pub struct Samples<'a> {
+    /// Where the containers stand.
+    pub placement: &'a Placement,
+    /// The counters of each of the placement's namespaces, in its order.
+    pub namespaces: Vec<Option<Counters>>,
+    /// The counters of the host's own namespace, where they were asked for.
+    pub host_namespace: Option<Counters>,
+    /// Transitions, where they are counted.
+    pub transitions: Option<TransitionSample<'a>>,
+    /// The host's values.
+    pub host: HostValues,
+}
+
+/// Named numbers, ready to be written.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    namespaces: Vec<(Labels, Counters)>,
+    transitions: Vec<(Labels, Counts)>,
+    info: Vec<Labels>,
+    host: HostValues,
+    /// Namespaces left out because another one stands under the same name.
+    pub dropped: u64,
+}
+
+impl Snapshot {
+    /// Names everything in `samples`.
+    pub fn merge(samples: Samples<'_>) -> Self {
+        let names = Names::new(samples.placement);
+        let mut snapshot = Self {
+            host: samples.host,
+            ..Self::default()
+        };
+        snapshot.take_namespaces(samples.placement, samples.namespaces, &names);
+        snapshot.take_info(samples.placement, &names);
+        let host_transitions = samples.transitions.as_ref().map(|sample| sample.host);
+        if let Some(sample) = samples.transitions {
+            snapshot.take_transitions(sample, &names);
+        }
+        if let Some(counters) = samples.host_namespace {
+            let labels = Identity {
+                container: HOST.to_owned(),
+                ..Identity::default()
+            }
+            .labels();
+            snapshot
+                .transitions
+                .extend(host_transitions.map(|counts| (labels.clone(), counts)));
+            snapshot.namespaces.push((labels, counters));
+        }
+        snapshot
+    }
+
+    /// Writes the snapshot in the text format, and returns the number of series.
+    pub fn render(&self, schema: &Schema, out: &mut String) -> u64 {
+        let namespaces: Vec<NamespaceRow<'_>> = self
+            .namespaces
+            .iter()
+            .map(|(labels, counters)| NamespaceRow { labels, counters })
+            .collect();
+        let transitions: Vec<metrics::TransitionRow<'_>> = self
+            .transitions
+            .iter()
+            .flat_map(|(labels, counts)| {
+                // Only what happened; the slot behind the listed pairs is no pair.
+                PAIRS
+                    .iter()
+                    .zip(counts)
+                    .filter(|(_, count)| **count > 0)
+                    .map(move |(&(old, new), &count)| metrics::TransitionRow {
+                        labels,
+                        old_state: TcpState::as_str(old),
+                        new_state: TcpState::as_str(new),
+                        count,
+                    })
+            })
+            .collect();
+        let collection = metrics::Collection {
+            namespaces: &namespaces,
+            transitions: &transitions,
+            info: &self.info,
+            host: self.host,
+        };
+        metrics::render(schema, &collection, out)
+    }
+
+    fn take_namespaces(
+        &mut self,
+        placement: &Placement,
+        counters: Vec<Option<Counters>>,
+        names: &Names,
+    ) {
+        let mut named = BTreeMap::new();
+        let mut found: Vec<(&Namespace, Counters)> = placement
+            .namespaces
+            .iter()
+            .zip(counters)
+            .filter_map(|(namespace, counters)| Some((namespace, counters?)))
+            .collect();
+        // A pod's sandbox that is being replaced may still be there: the newest one is the pod's.
+        found.sort_by_key(|(namespace, _)| std::cmp::Reverse(namespace.owner().started));
+        for (namespace, counters) in found {
+            match named.entry(names.namespace_identity(namespace.owner())) {
+                Entry::Vacant(place) => {
+                    place.insert(counters);
+                }
+                Entry::Occupied(_) => self.dropped += 1,
+            }
+        }
+        let labelled = named
+            .into_iter()
+            .map(|(identity, counters)| (identity.labels(), counters));
+        self.namespaces.extend(labelled);
+    }
+
+    fn take_info(&mut self, placement: &Placement, names: &Names) {
+        for namespace in &placement.namespaces {
+            for container in &namespace.members {
+                let link = &namespace.link;
+                self.info.push(
+                    info(container, names)
+                        .with("netns", &namespace.inode.to_string())
+                        .with("network_mode", &container.network_mode)
+                        .with("interface", &link.interface)
+                        .with("host_interface", &link.host_interface),
+                );
+            }
+        }
+        for container in &placement.host_network {
+            self.info.push(
+                info(container, names)
+                    .with("netns", "")
+                    .with("network_mode", "host")
+                    .with("interface", "")
+                    .with("host_interface", ""),
+            );
+        }
+    }
+
+    fn take_transitions(&mut self, sample: TransitionSample<'_>, names: &Names) {
+        let containers = sample.containers.into_iter();
+        let named: BTreeMap<Identity, Counts> = containers
+            .map(|(container, counts)| (names.identity(container), counts))
+            .collect();
+        let labelled = named
+            .into_iter()
+            .map(|(identity, counts)| (identity.labels(), counts));
+        self.transitions.extend(labelled);
+    }
+}
+
+/// The identity part and the container's own part of `container_network_info`.
+fn info(container: &Arc<Container>, names: &Names) -> Labels {
+    names
+        .identity(container)
+        .labels()
+        .with("container_id", &container.id)
+        .with("image", &container.image)
+        .with("runtime", container.runtime.as_str())
+}
+
+/// The identity of every container, no two the same: of containers with one name, the oldest
+/// keeps it, and the others get a part of their id, or their namespace's inode number, behind it.
+struct Names {
+    identities: HashMap<*const Container, Identity>,
+}
+
+impl Names {
+    fn new(placement: &Placement) -> Self {
+        let members = placement.namespaces.iter().flat_map(|namespace| {
+            namespace
+                .members
+                .iter()
+                .map(|container| (namespace.inode, container))
+        });
+        let host = placement
+            .host_network
+            .iter()
+            .map(|container| (0, container));
+        let mut containers: Vec<(u64, &Arc<Container>)> = members.chain(host).collect();
+        containers.sort_by(|(_, a), (_, b)| (a.started, &a.id).cmp(&(b.started, &b.id)));
+        let mut taken = HashSet::new();
+        let mut identities = HashMap::new();
+        for (inode, container) in containers {
+            let mut identity = plain_identity(container);
+            if !taken.insert(identity.clone()) {
+                identity.container = if container.id.is_empty() {
+                    format!("{}-{inode}", identity.container)
+                } else {
+                    format!("{}-{}", identity.container, short_id(&container.id))
+                };
+                taken.insert(identity.clone());
+            }
+            identities.insert(Arc::as_ptr(container), identity);
+        }
+        Self { identities }
+    }
+
+    /// The identity of container-scoped series.
+    fn identity(&self, container: &Arc<Container>) -> Identity {
+        let known = self.identities.get(&Arc::as_ptr(container));
+        known.cloned().unwrap_or_else(|| plain_identity(container))
+    }
+
+    /// The identity of series that belong to a network namespace: in Kubernetes the pod's.
+    fn namespace_identity(&self, owner: &Arc<Container>) -> Identity {
+        let mut identity = self.identity(owner);
+        if owner.pod.is_some() {
+            identity.container = String::new();
+        }
+        identity
+    }
+}
+
+fn plain_identity(container: &Container) -> Identity {
+    match &container.pod {
+        Some(pod) => Identity {
+            namespace: pod.namespace.clone(),
+            pod: pod.name.clone(),
+            container: if container.sandbox {
+                String::new()
+            } else {
+                pod.container.clone()
+            },
+        },
+        None => Identity {
+            container: container.name.clone(),
+            ..Identity::default()
+        },
+    }
+}

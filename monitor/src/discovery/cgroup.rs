@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-pub use replacement::replacement;
+pub use replacement::{replacement, replacements};
 
 use self::names::{NetnsNames, unique_names};
 use self::walk::{Member, Walk};

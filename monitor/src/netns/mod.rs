@@ -8,7 +8,7 @@
 mod link;
 pub mod visit;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,7 +81,7 @@ pub struct Placer {
     facts: HashMap<u64, Facts>,
     /// Processes that stand for containers whose own has exited, by that one's pid.
     stand_ins: HashMap<u32, (Arc<Process>, Arc<Process>)>,
-    refused: bool,
+    was_refused: bool,
 }
 
 impl Placer {
@@ -102,7 +102,7 @@ impl Placer {
             links,
             facts: HashMap::new(),
             stand_ins: HashMap::new(),
-            refused: false,
+            was_refused: false,
         })
     }
 
@@ -111,19 +111,40 @@ impl Placer {
         self.host_inode
     }
 
-    /// Finds the namespace of every container. Containers without a living process are in none.
-    pub fn place(&mut self, containers: &[Arc<Container>]) -> Placement {
-        let mut placement = Placement::default();
-        let mut groups: HashMap<u64, Vec<(Arc<Container>, Arc<Process>)>> = HashMap::new();
+    /// Finds the namespace of every container. `scan` is told the inode numbers of the namespaces
+    /// found so far and names containers in others. Containers without a living process are in
+    /// none.
+    pub fn place(
+        &mut self,
+        containers: &[Arc<Container>],
+        scan: impl FnOnce(&HashSet<u64>) -> Vec<Arc<Container>>,
+    ) -> Placement {
+        self.stand_ins.retain(|_, (exited, _)| {
+            containers
+                .iter()
+                .any(|container| Arc::ptr_eq(&container.process, exited))
+        });
+        let mut found = Found::default();
+        self.locate(containers, &mut found);
+        let scanned = scan(&found.groups.keys().copied().collect());
+        self.locate(&scanned, &mut found);
+        Placement {
+            namespaces: self.namespaces(found.groups),
+            host_network: found.host_network,
+            errors: found.errors,
+        }
+    }
+
+    fn locate(&mut self, containers: &[Arc<Container>], found: &mut Found) {
         let mut lost = Vec::new();
         for container in containers {
             let process = self.process_of(container);
             match process.netns_inode() {
-                Ok(inode) => self.put(inode, container, process, &mut groups, &mut placement),
+                Ok(inode) => found.put(self.host_inode, inode, container, process),
                 Err(error) if is_gone(&error) => lost.push(container),
                 Err(error) => {
-                    placement.errors += 1;
-                    if !std::mem::replace(&mut self.refused, true) {
+                    found.errors += 1;
+                    if !std::mem::replace(&mut self.was_refused, true) {
                         warn!(
                             container = container.name, pid = process.pid(), %error,
                             "cannot look at a container's network namespace (needs CAP_SYS_PTRACE)"
@@ -132,18 +153,11 @@ impl Placer {
                 }
             }
         }
-        self.stand_ins.retain(|_, (exited, _)| {
-            containers
-                .iter()
-                .any(|container| Arc::ptr_eq(&container.process, exited))
-        });
         for (container, process) in self.find_stand_ins(&lost) {
             if let Ok(inode) = process.netns_inode() {
-                self.put(inode, &container, process, &mut groups, &mut placement);
+                found.put(self.host_inode, inode, &container, process);
             }
         }
-        placement.namespaces = self.namespaces(groups);
-        placement
     }
 
     fn process_of(&self, container: &Container) -> Arc<Process> {
@@ -155,28 +169,14 @@ impl Placer {
         }
     }
 
-    fn put(
-        &self,
-        inode: u64,
-        container: &Arc<Container>,
-        process: Arc<Process>,
-        groups: &mut HashMap<u64, Vec<(Arc<Container>, Arc<Process>)>>,
-        placement: &mut Placement,
-    ) {
-        if inode == self.host_inode {
-            placement.host_network.push(Arc::clone(container));
-        } else {
-            groups
-                .entry(inode)
-                .or_default()
-                .push((Arc::clone(container), process));
-        }
-    }
-
     /// Other processes of containers whose own has exited (or is a zombie whose threads live on).
-    fn find_stand_ins(&mut self, lost: &[&Arc<Container>]) -> Vec<(Arc<Container>, Arc<Process>)> {
+    fn find_stand_ins(&mut self, lost: &[&Arc<Container>]) -> Vec<Member> {
         let mut found = Vec::new();
-        for (container, process) in lost.iter().zip(replacements(&self.procfs, lost)) {
+        if lost.is_empty() {
+            return found;
+        }
+        let containers: Vec<&Container> = lost.iter().map(|container| &***container).collect();
+        for (container, process) in lost.iter().zip(replacements(&self.procfs, &containers)) {
             let Some(process) = process.map(Arc::new) else {
                 continue;
             };
@@ -194,10 +194,7 @@ impl Placer {
         found
     }
 
-    fn namespaces(
-        &mut self,
-        groups: HashMap<u64, Vec<(Arc<Container>, Arc<Process>)>>,
-    ) -> Vec<Namespace> {
+    fn namespaces(&mut self, groups: HashMap<u64, Vec<Member>>) -> Vec<Namespace> {
         self.facts.retain(|inode, facts| {
             groups.get(inode).is_some_and(|members| {
                 members
@@ -292,8 +289,32 @@ impl Placer {
     }
 }
 
+/// A container and the process that it is read through.
+type Member = (Arc<Container>, Arc<Process>);
+
+/// Containers by namespace, while they are being placed.
+#[derive(Default)]
+struct Found {
+    groups: HashMap<u64, Vec<Member>>,
+    host_network: Vec<Arc<Container>>,
+    errors: u64,
+}
+
+impl Found {
+    fn put(&mut self, host: u64, inode: u64, container: &Arc<Container>, process: Arc<Process>) {
+        if inode == host {
+            self.host_network.push(Arc::clone(container));
+        } else {
+            self.groups
+                .entry(inode)
+                .or_default()
+                .push((Arc::clone(container), process));
+        }
+    }
+}
+
 /// Puts the owner first: a sandbox, else a container that others joined, else the oldest.
-fn sort_by_ownership(members: &mut [(Arc<Container>, Arc<Process>)]) {
+fn sort_by_ownership(members: &mut [Member]) {
     let joined: Vec<String> = members
         .iter()
         .filter_map(|(container, _)| container.joins().map(str::to_owned))

@@ -101,10 +101,20 @@ impl TransitionSampler {
         let places = Places::new(placement, host, self.counter.has_cookie());
         let mut tally = Tally::default();
         let mut total = self.removed;
-        for &(key, Transitions { inode, counts: ref counted }) in &entries {
+        for &(
+            key,
+            Transitions {
+                inode,
+                counts: ref counted,
+            },
+        ) in &entries
+        {
             add(&mut total, counted);
             let namespace = places.namespace(key.netns, inode);
-            let container = self.cgroups.container(key.cgroup).and_then(|id| places.container(id));
+            let container = self
+                .cgroups
+                .container(key.cgroup)
+                .and_then(|id| places.container(id));
             tally.add(container.map(Subject::Container).or(namespace), counted);
             let known = namespace.is_some() && self.cgroups.may_exist(key.cgroup);
             if container.is_none() && !known {
@@ -135,7 +145,11 @@ impl TransitionSampler {
         let new = entries.iter().any(|(key, _)| {
             !self.cgroups.may_exist(key.cgroup) && !self.unknown_since.contains_key(key)
         });
-        if !new && self.cgroups_read.is_some_and(|read| now - read < KEEP_UNKNOWN) {
+        if !new
+            && self
+                .cgroups_read
+                .is_some_and(|read| now - read < KEEP_UNKNOWN)
+        {
             return;
         }
         self.cgroups_read = Some(now);
@@ -181,16 +195,28 @@ struct Places<'a> {
 
 impl<'a> Places<'a> {
     fn new(placement: &'a Placement, host: HostNamespace, has_cookie: bool) -> Self {
-        let mut places =
-            Self { by_key: HashMap::new(), by_inode: HashMap::new(), by_id: HashMap::new() };
+        let mut places = Self {
+            by_key: HashMap::new(),
+            by_inode: HashMap::new(),
+            by_id: HashMap::new(),
+        };
         places.put(host.inode, host.cookie, has_cookie, Subject::Host);
         for namespace in &placement.namespaces {
             let owner = Subject::Container(namespace.owner());
             places.put(namespace.inode, namespace.cookie, has_cookie, owner);
-            places.by_id.extend(namespace.members.iter().map(|member| (member.id.as_str(), member)));
+            places.by_id.extend(
+                namespace
+                    .members
+                    .iter()
+                    .map(|member| (member.id.as_str(), member)),
+            );
         }
         let host_network = &placement.host_network;
-        places.by_id.extend(host_network.iter().map(|member| (member.id.as_str(), member)));
+        places.by_id.extend(
+            host_network
+                .iter()
+                .map(|member| (member.id.as_str(), member)),
+        );
         // Containers without an id are found by their namespace alone.
         places.by_id.remove("");
         places
@@ -205,7 +231,10 @@ impl<'a> Places<'a> {
     }
 
     fn namespace(&self, key: u64, inode: u64) -> Option<Subject<'a>> {
-        self.by_key.get(&key).or_else(|| self.by_inode.get(&inode)).copied()
+        self.by_key
+            .get(&key)
+            .or_else(|| self.by_inode.get(&inode))
+            .copied()
     }
 
     fn container(&self, id: &str) -> Option<&'a Arc<Container>> {
@@ -225,7 +254,11 @@ impl<'a> Tally<'a> {
         let sum = match subject {
             Some(Subject::Container(container)) => {
                 let key = Arc::as_ptr(container);
-                &mut self.containers.entry(key).or_insert((container, [0; SLOTS])).1
+                &mut self
+                    .containers
+                    .entry(key)
+                    .or_insert((container, [0; SLOTS]))
+                    .1
             }
             Some(Subject::Host) => &mut self.host,
             None => return,

@@ -1,1 +1,7 @@
-//! (being written)
+//! Handing the metrics out over HTTP.
+
+pub mod http;
+pub mod single_flight;
+
+pub use http::{Site, router};
+pub use single_flight::SingleFlight;

@@ -1,0 +1,341 @@
+//! One collection, from the containers to the text: the only thing that is done for a scrape.
+//!
+//! It blocks on `/proc` and on the kernel, so it runs on a thread of its own, never on the one
+//! that serves HTTP.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::{debug, warn};
+
+use crate::discovery::cgroup::Scanner;
+use crate::discovery::{Inventory, SourceState};
+use crate::metrics::own::{CollectorStatus, DiscoveryStatus, EbpfStatus, OwnMetrics, OwnStatus};
+use crate::metrics::{CounterFile, Counters, HostValues, Schema};
+use crate::netns::{Placement, Placer, visit};
+use crate::procfs::{ProcFs, Process};
+use crate::sampler::namespace::{FileOutcome, NamespaceSampler, Target};
+use crate::sampler::transitions::{HostNamespace, TransitionSample, TransitionSampler};
+use crate::snapshot::{Samples, Snapshot};
+
+/// Name of the collector of TCP state transitions.
+pub const TRANSITIONS: &str = "transitions";
+
+/// When the source without a runtime is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanMode {
+    /// Never.
+    Off,
+    /// Until a runtime has answered.
+    UntilRuntimeAnswers,
+    /// Always, for what no runtime knows.
+    Always,
+}
+
+/// What a [`Collector`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The proc file system.
+    pub procfs: Arc<ProcFs>,
+    /// All runtimes' containers.
+    pub inventory: Arc<Inventory>,
+    /// When to scan `/proc` for containers.
+    pub scan: ScanMode,
+    /// Whether the host's own namespace is reported.
+    pub host_network: bool,
+    /// The counter files that are read.
+    pub files: Vec<CounterFile>,
+    /// Where counters go.
+    pub schema: Schema,
+    /// Whether transitions are wanted; they may still be not to be had.
+    pub wants_transitions: bool,
+    /// The attached eBPF program, where there is one.
+    pub transitions: Option<TransitionSampler>,
+    /// Whether the kernel gives cookies to namespaces.
+    pub cookies: bool,
+    /// The exporter's own metrics.
+    pub own: OwnMetrics,
+}
+
+/// Collects.
+#[derive(Debug)]
+pub struct Collector {
+    parts: Parts,
+    placer: Placer,
+    host: HostNamespace,
+    init: Arc<Process>,
+    scanner: Scanner,
+    namespaces: NamespaceSampler,
+    /// Failed samples since start, by collector.
+    errors: HashMap<&'static str, u64>,
+    dropped: u64,
+    collections: u64,
+    was_denied: bool,
+    last_len: usize,
+    buffer: Vec<u8>,
+}
+
+impl Collector {
+    /// A collector that has not collected yet.
+    ///
+    /// # Errors
+    /// The host's network namespace cannot be looked at: process 1 is out of reach.
+    pub fn new(parts: Parts) -> io::Result<Self> {
+        let placer = Placer::new(Arc::clone(&parts.procfs), parts.cookies)?;
+        let init = Arc::new(parts.procfs.process(1)?);
+        let cookie = parts
+            .cookies
+            .then(|| visit::in_each(&[&init], |_| visit::own_cookie()).pop());
+        let host = HostNamespace {
+            inode: placer.host_inode(),
+            cookie: cookie.flatten().and_then(Result::ok),
+        };
+        let namespaces = NamespaceSampler::new(&parts.schema, &parts.files);
+        Ok(Self {
+            parts,
+            placer,
+            host,
+            init,
+            scanner: Scanner::new(),
+            namespaces,
+            errors: HashMap::new(),
+            dropped: 0,
+            collections: 0,
+            was_denied: false,
+            last_len: 0,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Collects once and returns the text of a scrape.
+    pub fn collect(&mut self) -> String {
+        let start = Instant::now();
+        let mut status = OwnStatus::default();
+        let placement = self.place(&mut status);
+        let (namespaces, host_namespace) = self.sample_namespaces(&placement, &mut status);
+        let transitions = self.sample_transitions(&placement, &mut status);
+        let host = self.sample_host();
+        let snapshot = Snapshot::merge(Samples {
+            placement: &placement,
+            namespaces,
+            host_namespace,
+            transitions,
+            host,
+        });
+        let mut out = String::with_capacity(self.last_len + self.last_len / 8);
+        status.series = snapshot.render(&self.parts.schema, &mut out);
+        self.dropped += snapshot.dropped;
+        self.collections += 1;
+        status.series_dropped = self.dropped;
+        status.collections = self.collections;
+        status.collection_duration = start.elapsed();
+        if let Err(error) = self.parts.own.render(&status, &mut out) {
+            warn!(%error, "cannot write the exporter's own metrics");
+        }
+        self.last_len = out.len();
+        out
+    }
+
+    /// Finds out where all containers stand.
+    fn place(&mut self, status: &mut OwnStatus) -> Placement {
+        let Parts {
+            inventory,
+            scan,
+            procfs,
+            ..
+        } = &self.parts;
+        let containers = inventory.containers();
+        let scans = match scan {
+            ScanMode::Off => false,
+            ScanMode::UntilRuntimeAnswers => !inventory.any_answered(),
+            ScanMode::Always => true,
+        };
+        let mut scan_succeeded = true;
+        let mut denied = 0;
+        let host_inode = self.host.inode;
+        let scanner = &mut self.scanner;
+        let placement = self.placer.place(&containers, |known| {
+            if !scans {
+                return Vec::new();
+            }
+            match scanner.scan(procfs, host_inode, known) {
+                Ok(scan) => {
+                    denied = scan.denied;
+                    scan.containers
+                }
+                Err(error) => {
+                    warn!(%error, "cannot scan the proc file system for containers");
+                    scan_succeeded = false;
+                    Vec::new()
+                }
+            }
+        });
+        if denied > 0 && !std::mem::replace(&mut self.was_denied, true) {
+            warn!(
+                processes = denied,
+                "cannot look at the network namespaces of some processes; their containers are \
+                 missing (needs CAP_SYS_PTRACE)"
+            );
+        }
+        self.count_errors("discovery", placement.errors);
+        status.discovery = self.discovery_status(scans.then_some(scan_succeeded));
+        status.network_namespaces = placement.namespaces.len() as u64;
+        status.containers = count_by_runtime(&placement);
+        placement
+    }
+
+    fn discovery_status(&self, scan: Option<bool>) -> Vec<DiscoveryStatus> {
+        let sources = self.parts.inventory.sources().into_iter();
+        let runtimes = sources
+            .filter(|source| source.state != SourceState::Absent)
+            .map(|source| DiscoveryStatus {
+                runtime: source.runtime,
+                up: source.state == SourceState::Up,
+                events: source.events,
+            });
+        let scan = scan.map(|up| DiscoveryStatus {
+            runtime: "cgroup",
+            up,
+            events: 0,
+        });
+        runtimes.chain(scan).collect()
+    }
+
+    /// Reads every namespace's counters, and the host's where they are asked for.
+    fn sample_namespaces(
+        &mut self,
+        placement: &Placement,
+        status: &mut OwnStatus,
+    ) -> (Vec<Option<Counters>>, Option<Counters>) {
+        let mut targets: Vec<Target<'_>> = placement
+            .namespaces
+            .iter()
+            .map(|namespace| Target {
+                inode: namespace.inode,
+                process: &namespace.process,
+            })
+            .collect();
+        if self.parts.host_network {
+            targets.push(Target {
+                inode: self.host.inode,
+                process: &self.init,
+            });
+        }
+        let count = targets.len() as u64;
+        let mut samples = self.namespaces.sample(&targets);
+        for (file, FileOutcome { duration, errors }) in samples.files {
+            // One container that fails is an error; the collector has failed when all do.
+            let success = errors == 0 || errors < count;
+            let errors = self.count_errors(file.name(), errors);
+            status.collectors.push(CollectorStatus {
+                name: file.name(),
+                success,
+                duration,
+                errors,
+            });
+        }
+        let host = if self.parts.host_network {
+            samples.counters.pop().flatten()
+        } else {
+            None
+        };
+        (samples.counters, host)
+    }
+
+    fn sample_transitions<'a>(
+        &mut self,
+        placement: &'a Placement,
+        status: &mut OwnStatus,
+    ) -> Option<TransitionSample<'a>> {
+        if !self.parts.wants_transitions {
+            return None;
+        }
+        let start = Instant::now();
+        let host = self.host;
+        let result = self
+            .parts
+            .transitions
+            .as_mut()
+            .map(|sampler| sampler.sample(placement, host));
+        let failed = matches!(result, Some(Err(_)));
+        let sample = result.and_then(|result| {
+            result
+                .inspect_err(|error| warn!(%error, "cannot read the transition map"))
+                .ok()
+        });
+        status.ebpf = self.parts.transitions.as_ref().map(|_| EbpfStatus {
+            events: sample.as_ref().map(|sample| sample.events),
+            missed_events: sample.as_ref().and_then(|sample| sample.missed),
+            map_entries: sample.as_ref().map(|sample| sample.entries),
+            map_full: sample.as_ref().map(|sample| sample.map_full),
+        });
+        let errors = self.count_errors(TRANSITIONS, u64::from(failed));
+        status.collectors.push(CollectorStatus {
+            name: TRANSITIONS,
+            success: sample.is_some(),
+            duration: start.elapsed(),
+            errors,
+        });
+        sample
+    }
+
+    fn sample_host(&mut self) -> HostValues {
+        let mut values = HostValues::default();
+        let page_size = rustix::param::page_size() as u64;
+        let sockstat = self
+            .init
+            .read(c"net/sockstat", &mut self.buffer)
+            .and_then(|()| {
+                values
+                    .read_sockstat(&self.buffer, page_size)
+                    .map_err(io::Error::other)
+            });
+        let limits =
+            read_tcp_mem(&self.parts.procfs, &self.init, &mut self.buffer).and_then(|()| {
+                values
+                    .read_tcp_mem(&self.buffer, page_size)
+                    .map_err(io::Error::other)
+            });
+        for error in [sockstat, limits].into_iter().filter_map(Result::err) {
+            debug!(%error, "a value of the host cannot be read");
+        }
+        values
+    }
+
+    /// Adds to the errors of a collector and returns their sum.
+    fn count_errors(&mut self, collector: &'static str, errors: u64) -> u64 {
+        let sum = self.errors.entry(collector).or_default();
+        *sum += errors;
+        *sum
+    }
+}
+
+/// Reads `net.ipv4.tcp_mem`, which only the host's namespace has.
+fn read_tcp_mem(procfs: &ProcFs, init: &Process, buffer: &mut Vec<u8>) -> io::Result<()> {
+    const PATH: &str = "sys/net/ipv4/tcp_mem";
+    match procfs.read(PATH, buffer) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let text = visit::in_each(&[init], |_| {
+                let mut text = Vec::new();
+                procfs.read(PATH, &mut text).map(|()| text)
+            });
+            *buffer = text.into_iter().next().unwrap_or(Err(error))?;
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+fn count_by_runtime(placement: &Placement) -> Vec<(&'static str, u64)> {
+    let members = placement
+        .namespaces
+        .iter()
+        .flat_map(|namespace| &namespace.members);
+    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for container in members.chain(&placement.host_network) {
+        *counts.entry(container.runtime.as_str()).or_default() += 1;
+    }
+    counts.into_iter().collect()
+}

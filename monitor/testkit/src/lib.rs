@@ -9,11 +9,13 @@
 pub mod child;
 pub mod demo;
 pub mod dockerd;
+pub mod files;
 pub mod http;
 pub mod image;
 pub mod metrics;
 pub mod monitor;
 pub mod netns;
+pub mod prometheus;
 pub mod require;
 pub mod ss;
 mod sys;

@@ -1,0 +1,179 @@
+//! A real Prometheus server that scrapes one address, and the judge `promtool`.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::child::{Process, find_program};
+use crate::metrics::Labels;
+use crate::{http, wait};
+
+/// A running Prometheus server on loopback. Dropping it stops it and removes its data.
+#[derive(Debug)]
+pub struct Prometheus {
+    // The process ends before its folder goes.
+    process: Process,
+    folder: TempDir,
+    address: SocketAddr,
+}
+
+impl Prometheus {
+    /// Starts a server that scrapes `target` every second, under the job name `monitor`.
+    ///
+    /// # Errors
+    /// When the program is missing or the server does not come up; with its log.
+    pub fn start(target: SocketAddr) -> Result<Self> {
+        let program = find_program("prometheus").context("can't find the program prometheus")?;
+        let folder = tempfile::Builder::new().prefix("cm-prom-").tempdir()?;
+        let config = format!(
+            "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n\
+             scrape_configs:\n- job_name: monitor\n  static_configs:\n  - targets: ['{target}']\n"
+        );
+        let file = folder.path().join("prometheus.yml");
+        std::fs::write(&file, config)?;
+        // It does not tell which port it got, so it is told one that was free just now.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let log = File::create(folder.path().join("log"))?;
+        let mut command = Command::new(program);
+        command
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.path().join("data").display()
+            ))
+            .arg(format!("--web.listen-address={address}"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let mut server = Self {
+            process: Process::spawn(command)?,
+            folder,
+            address,
+        };
+        let up = wait::until("prometheus is ready", Duration::from_secs(30), || {
+            if !server.process.is_alive()? {
+                bail!("prometheus ended at once");
+            }
+            let ready = http::get(address, "/-/ready").is_ok_and(|r| r.status == 200);
+            Ok(ready.then_some(()))
+        });
+        up.with_context(|| {
+            let log = std::fs::read_to_string(server.folder.path().join("log"));
+            format!("its log:\n{}", log.unwrap_or_default())
+        })?;
+        Ok(server)
+    }
+
+    /// The value of an instant query that gives a vector: each series with its value.
+    ///
+    /// # Errors
+    /// When the server does not answer, or not with a vector.
+    pub fn query(&self, promql: &str) -> Result<Vec<(Labels, f64)>> {
+        let path = format!("/api/v1/query?query={}", encoded(promql));
+        let answer: Value = serde_json::from_slice(&http::get(self.address, &path)?.body)?;
+        ensure!(answer["status"] == "success", "{promql}: {answer}");
+        let result = answer["data"]["result"].as_array();
+        let series = result.with_context(|| format!("{promql} is no vector: {answer}"))?;
+        series.iter().map(vector_element).collect()
+    }
+
+    /// Asks until the query gives something, at most for `limit`.
+    ///
+    /// # Errors
+    /// When it does not, or the server does not answer.
+    pub fn query_until(&self, promql: &str, limit: Duration) -> Result<Vec<(Labels, f64)>> {
+        wait::until(promql, limit, || {
+            let series = self.query(promql)?;
+            Ok((!series.is_empty()).then_some(series))
+        })
+    }
+
+    /// What the server says about its last scrape of the target: an empty string when it went well.
+    ///
+    /// # Errors
+    /// When the server does not answer, or has not scraped yet.
+    pub fn last_scrape_error(&self) -> Result<String> {
+        let answer = http::get(self.address, "/api/v1/targets")?;
+        let answer: Value = serde_json::from_slice(&answer.body)?;
+        let error = &answer["data"]["activeTargets"][0]["lastError"];
+        let error = error.as_str().context("no target yet")?;
+        Ok(error.to_owned())
+    }
+}
+
+/// Reads `{"metric": {…}, "value": [time, "1"]}`.
+fn vector_element(element: &Value) -> Result<(Labels, f64)> {
+    let labels = element["metric"].as_object().context("no labels")?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let labels = labels.iter().map(|(k, v)| (k.clone(), text(v))).collect();
+    let value = element["value"][1].as_str().context("no value")?;
+    Ok((labels, value.parse()?))
+}
+
+/// A query as part of an address.
+fn encoded(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
+/// Gives `text` to `promtool check metrics`.
+///
+/// # Errors
+/// When promtool has anything to say, with its words.
+pub fn promtool_check_metrics(text: &str) -> Result<()> {
+    let program = find_program("promtool").context("can't find the program promtool")?;
+    let mut child = Command::new(program)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut stdin = child.stdin.take().context("no stdin")?;
+    // It reads all before it writes, so this cannot block on its output.
+    stdin.write_all(text.as_bytes())?;
+    drop(stdin);
+    let output = child.wait_with_output()?;
+    let said = [output.stdout, output.stderr].concat();
+    if output.status.success() && said.is_empty() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&said).into_owned();
+    Err(anyhow!("promtool: {}: {said}", output.status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::require;
+
+    #[test]
+    fn promtool_judges() -> Result<()> {
+        crate::require!(require::program("promtool"));
+        promtool_check_metrics("# HELP a_total An a.\n# TYPE a_total counter\na_total 1\n")?;
+        assert!(promtool_check_metrics("# TYPE a counter\na 1\n").is_err());
+        assert!(promtool_check_metrics("a{ 1\n").is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn server_tells_a_target_that_is_down() -> Result<()> {
+        crate::require!(require::program("prometheus"));
+        let nobody = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let server = Prometheus::start(nobody)?;
+        let up = server.query_until("up{job=\"monitor\"}", Duration::from_secs(10))?;
+        assert_eq!(up.len(), 1);
+        assert_eq!(up[0].1, 0.0);
+        assert_eq!(up[0].0["instance"], nobody.to_string());
+        assert!(server.last_scrape_error()?.contains("refused"));
+        Ok(())
+    }
+}

@@ -1,5 +1,6 @@
 //! The project's own commands, run as `cargo xtask <command>`: one module each.
 
+mod bench;
 mod build_ebpf;
 mod cargo;
 mod lint;
@@ -32,6 +33,8 @@ enum Task {
     Lint,
     /// All test suites, installing what they need, and the check of the eBPF object
     Test(test::Args),
+    /// Times a scrape of many network namespaces, beside other ways
+    Bench(bench::Args),
     #[command(name = testkit::demo::SUBCOMMAND, hide = true)]
     DemoWorkload { kind: std::ffi::OsString },
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Run(args) => run::run(&args),
         Task::Lint => lint::run(),
         Task::Test(args) => test::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::DemoWorkload { kind } => run::demo_workload(&kind),
     };
     match result {

@@ -192,7 +192,9 @@ fn forward_warnings(sampler: Option<&mut TransitionSampler>) {
     let Some(logger) = sampler.and_then(|sampler| sampler.counter_mut().take_logger()) else {
         return;
     };
-    match AsyncFd::register_with_interest(logger, Interest::READABLE) {
+    // SAFETY: the logger owns its ring buffer's descriptor, and has the same one until it is dropped.
+    let logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) };
+    match logger {
         Ok(logger) => {
             tokio::spawn(follow_warnings(logger));
         }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use tracing::{debug, warn};
 
 use crate::discovery::cgroup::Scanner;
-use crate::discovery::{Inventory, SourceState};
+use crate::discovery::{Inventory, SourceState, SourceStatus};
 use crate::metrics::own::{CollectorStatus, DiscoveryStatus, EbpfStatus, OwnMetrics, OwnStatus};
 use crate::metrics::{CounterFile, Counters, HostValues, Schema};
 use crate::netns::{Placement, Placer, visit};
@@ -84,7 +84,7 @@ impl Collector {
     /// The host's network namespace cannot be looked at: process 1 is out of reach.
     pub fn new(parts: Parts) -> io::Result<Self> {
         let placer = Placer::new(Arc::clone(&parts.procfs), parts.cookies)?;
-        let init = Arc::new(parts.procfs.process(1)?);
+        let init = Arc::new(parts.procfs.host_process()?);
         let cookie = parts
             .cookies
             .then(|| visit::in_each(&[&init], |_| visit::own_cookie()).pop());
@@ -146,6 +146,8 @@ impl Collector {
             procfs,
             ..
         } = &self.parts;
+        // Before the containers: who says that its list is complete has it complete by then.
+        let sources = inventory.sources();
         let containers = inventory.containers();
         let scans = match scan {
             ScanMode::Off => false,
@@ -180,27 +182,10 @@ impl Collector {
             );
         }
         self.count_errors("discovery", placement.errors);
-        status.discovery = self.discovery_status(scans.then_some(scan_succeeded));
+        status.discovery = discovery_status(sources, scans.then_some(scan_succeeded));
         status.network_namespaces = placement.namespaces.len() as u64;
         status.containers = count_by_runtime(&placement);
         placement
-    }
-
-    fn discovery_status(&self, scan: Option<bool>) -> Vec<DiscoveryStatus> {
-        let sources = self.parts.inventory.sources().into_iter();
-        let runtimes = sources
-            .filter(|source| source.state != SourceState::Absent)
-            .map(|source| DiscoveryStatus {
-                runtime: source.runtime,
-                up: source.state == SourceState::Up,
-                events: source.events,
-            });
-        let scan = scan.map(|up| DiscoveryStatus {
-            runtime: "cgroup",
-            up,
-            events: 0,
-        });
-        runtimes.chain(scan).collect()
     }
 
     /// Reads every namespace's counters, and the host's where they are asked for.
@@ -310,6 +295,24 @@ impl Collector {
         *sum += errors;
         *sum
     }
+}
+
+/// What the sources say, and the scan of `/proc` where it was made.
+fn discovery_status(sources: Vec<SourceStatus>, scan: Option<bool>) -> Vec<DiscoveryStatus> {
+    let runtimes = sources
+        .into_iter()
+        .filter(|source| source.state != SourceState::Absent)
+        .map(|source| DiscoveryStatus {
+            runtime: source.runtime,
+            up: source.state == SourceState::Up,
+            events: source.events,
+        });
+    let scan = scan.map(|up| DiscoveryStatus {
+        runtime: "cgroup",
+        up,
+        events: 0,
+    });
+    runtimes.chain(scan).collect()
 }
 
 /// Reads `net.ipv4.tcp_mem`, which only the host's namespace has.

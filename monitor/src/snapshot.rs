@@ -150,7 +150,7 @@ impl Snapshot {
         for container in &placement.host_network {
             self.info.push(
                 info(container, names)
-                    .with("netns", "")
+                    .with("netns", &placement.host_inode.to_string())
                     .with("network_mode", "host")
                     .with("interface", "")
                     .with("host_interface", ""),

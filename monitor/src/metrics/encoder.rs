@@ -126,3 +126,6 @@ impl Drop for Family<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

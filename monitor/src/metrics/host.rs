@@ -98,3 +98,60 @@ impl HostValues {
 fn family<'e>(encoder: &'e mut Encoder<'_>, metric: &Metric) -> super::encoder::Family<'e> {
     encoder.family(metric.name, metric.help, metric.kind)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::HostValues;
+    use crate::metrics::encoder::Encoder;
+    use crate::procfs::captures::ALL;
+
+    #[test]
+    fn memory_is_in_bytes_and_counts_are_counts() {
+        let mut host = HostValues::default();
+        host.read_sockstat(ALL[0].sockstat, 4096).unwrap();
+        host.read_tcp_mem(b"46608\t62145\t93216\n", 4096).unwrap();
+        assert_eq!(
+            host,
+            HostValues {
+                tcp_orphans: Some(0),
+                tcp_allocated: Some(14),
+                tcp_memory: Some(6 * 4096),
+                udp_memory: Some(2 * 4096),
+                tcp_memory_limit: Some([46608 * 4096, 62145 * 4096, 93216 * 4096]),
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_none_and_what_is_wrong_changes_nothing() {
+        let mut host = HostValues::default();
+        host.read_sockstat(b"TCP: orphan -1 alloc 3\n", 4096)
+            .unwrap();
+        assert_eq!((host.tcp_orphans, host.tcp_allocated), (None, Some(3)));
+        assert_eq!((host.tcp_memory, host.udp_memory), (None, None));
+        let before = host;
+        assert!(
+            host.read_sockstat(b"TCP: orphan 7 alloc x\n", 4096)
+                .is_err()
+        );
+        for bad in [&b""[..], b"1 2\n", b"1 2 x\n", b"1 -2 3\n", b"\xff"] {
+            assert!(host.read_tcp_mem(bad, 4096).is_err());
+        }
+        assert_eq!(host, before);
+    }
+
+    #[test]
+    fn a_limit_beyond_all_memory_stays_one() {
+        let mut host = HostValues::default();
+        host.read_tcp_mem(b"1 2 18446744073709551615\n", 4096)
+            .unwrap();
+        assert_eq!(host.tcp_memory_limit, Some([4096, 8192, u64::MAX]));
+    }
+
+    #[test]
+    fn nothing_known_is_nothing_written() {
+        let mut out = String::new();
+        HostValues::default().encode(&mut Encoder::new(&mut out));
+        assert_eq!(out, "");
+    }
+}

@@ -120,3 +120,24 @@ pub(super) fn push_escaped(out: &mut String, text: &str, quotes: bool) {
     }
     out.push_str(rest);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Identity, Labels, Tail};
+
+    #[test]
+    fn values_are_escaped() {
+        let identity = Identity {
+            namespace: String::new(),
+            pod: "a\"b\\c\nd".to_owned(),
+            container: "täglich".to_owned(),
+        };
+        assert_eq!(
+            identity.labels().as_str(),
+            r#"{namespace="",pod="a\"b\\c\nd",container="täglich""#
+        );
+        assert_eq!(Tail::label("state", "\\\"").as_str(), r#",state="\\\""} "#);
+        assert_eq!(Tail::NONE.as_str(), "} ");
+        assert_eq!(Labels::new().as_str(), "");
+    }
+}

@@ -88,3 +88,6 @@ fn encode_transitions(rows: &[TransitionRow<'_>], encoder: &mut Encoder<'_>) {
         family.sample(row.labels, &tails[at].2, Number::Unsigned(row.count));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,8 +54,10 @@ pub fn metric_name(group: &str, field: &str) -> Option<String> {
 ///
 /// A word begins at a capital after a small letter or digit, and at the last capital of several
 /// when a small letter follows. Two endings of the kernel's belong to their acronym: the plural
-/// (`ReasmOKs`, `DelayedACKs`) and a version (`MLDv2`).
+/// (`ReasmOKs`, `DelayedACKs`) and a version (`MLDv2`). `HMac` is one word: a lone `h` in a
+/// metric's name reads as hours.
 pub fn snake_case(name: &str) -> String {
+    let name = name.replace("HMac", "Hmac");
     let bytes = name.as_bytes();
     let mut out = String::with_capacity(name.len() + 8);
     for (at, &byte) in bytes.iter().enumerate() {
@@ -74,9 +76,77 @@ pub fn snake_case(name: &str) -> String {
 fn begins_word(after: &[u8]) -> bool {
     match after {
         [b's'] => false,
-        [b's', next, ..] if next.is_ascii_uppercase() => false,
         [b'v', next, ..] if next.is_ascii_digit() => false,
         [next, ..] => next.is_ascii_lowercase(),
         [] => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{metric_name, snake_case};
+
+    #[test]
+    fn words_are_told_apart() {
+        for (field, expected) in [
+            ("ListenOverflows", "listen_overflows"),
+            ("SyncookiesSent", "syncookies_sent"),
+            ("SACKReneging", "sack_reneging"),
+            ("ReqQFullDoCookies", "req_q_full_do_cookies"),
+            ("RcvQDrop", "rcv_q_drop"),
+            ("DSACKOfoRecv", "dsack_ofo_recv"),
+            ("HPHits", "hp_hits"),
+            ("MD5NotFound", "md5_not_found"),
+            ("InECT1Pkts", "in_ect1_pkts"),
+            ("InNoECTPkts", "in_no_ect_pkts"),
+            ("ACKSkippedFinWait2", "ack_skipped_fin_wait2"),
+            ("ACKSkippedPAWS", "ack_skipped_paws"),
+            ("DelayedACKs", "delayed_acks"),
+            ("DelayedACKLost", "delayed_ack_lost"),
+            ("ReasmOKs", "reasm_oks"),
+            ("SpuriousRTOs", "spurious_rtos"),
+            ("OutMLDv2Reports", "out_mldv2_reports"),
+            ("OutType135", "out_type135"),
+            ("MPJoinAckHMacFailure", "mp_join_ack_hmac_failure"),
+            ("TW", "tw"),
+            ("DefaultTTL", "default_ttl"),
+            ("", ""),
+        ] {
+            assert_eq!(snake_case(field), expected);
+        }
+    }
+
+    #[test]
+    fn names_follow_from_group_and_field() {
+        let name = |group, field| metric_name(group, field).unwrap();
+        assert_eq!(
+            name("TcpExt", "TCPSACKReneging"),
+            "container_network_tcpext_sack_reneging_total"
+        );
+        assert_eq!(
+            name("TcpExt", "TcpTimeoutRehash"),
+            "container_network_tcpext_timeout_rehash_total"
+        );
+        assert_eq!(
+            name("IpExt", "InOctets"),
+            "container_network_ipext_in_octets_total"
+        );
+        assert_eq!(
+            name("Udp6", "InCsumErrors"),
+            "container_network_udp6_in_csum_errors_total"
+        );
+        assert_eq!(name("Tcp", "MaxConn"), "container_network_tcp_max_conn");
+        assert_eq!(name("TcpExt", "TCP"), "container_network_tcpext_tcp_total");
+        assert_eq!(
+            name("MPTcpExt", "MPTCPRetrans"),
+            "container_network_mptcpext_mptcp_retrans_total"
+        );
+    }
+
+    #[test]
+    fn what_prometheus_would_not_take_has_no_name() {
+        for (group, field) in [("", "A"), ("A", ""), ("A", "b-c"), ("A", "ü"), ("A B", "C")] {
+            assert_eq!(metric_name(group, field), None);
+        }
     }
 }

@@ -8,8 +8,8 @@ use super::schema::{Counters, SlotSource};
 use super::tables::{CounterFile, Kind};
 use crate::procfs::{Number, ParseError, mib, snmp6, sockstat};
 
-/// Names kept at most. Kernels show a few hundred; the bound holds for files that are none.
-const NAMES: usize = 1024;
+/// Lines of `snmp6` kept at most. Kernels show a hundred; the bound holds for files that are none.
+const HEADS: usize = 1024;
 
 /// Lines of names kept at most, as many groups as a file may have.
 const HEADERS: usize = 32;
@@ -19,7 +19,7 @@ const HEADERS: usize = 32;
 pub struct FileReader {
     file: CounterFile,
     wanted: Vec<Wanted>,
-    names: Names,
+    heads: Heads,
     headers: Vec<Header>,
 }
 
@@ -41,7 +41,7 @@ impl FileReader {
         Self {
             file,
             wanted,
-            names: Names::default(),
+            heads: Heads::default(),
             headers: Vec::new(),
         }
     }
@@ -58,18 +58,13 @@ impl FileReader {
     pub fn read(&mut self, text: &[u8], out: &mut Counters) -> Result<(), ParseError> {
         self.forget(out);
         let result = match self.file {
+            // A dozen short names: looking them up takes no longer than remembering them would.
             CounterFile::Sockstat | CounterFile::Sockstat6 => {
-                let mut names = self.names.follow(&self.wanted);
                 sockstat::parse(text, |line, key, value| {
-                    store(out, names.slot(line, key), value);
+                    store(out, find(&self.wanted, line, key), value);
                 })
             }
-            CounterFile::Snmp6 => {
-                let mut names = self.names.follow(&self.wanted);
-                snmp6::parse(text, |group, field, value| {
-                    store(out, names.slot(group, field), value);
-                })
-            }
+            CounterFile::Snmp6 => self.read_rows(text, out),
             CounterFile::Snmp | CounterFile::Netstat => self.read_pairs(text, out),
         };
         if result.is_err() {
@@ -83,6 +78,22 @@ impl FileReader {
         for wanted in &self.wanted {
             out.set(wanted.slot.index, None);
         }
+    }
+
+    fn read_rows(&mut self, text: &[u8], out: &mut Counters) -> Result<(), ParseError> {
+        let mut rows = snmp6::Rows::new(text)?;
+        let mut next = 0;
+        while let Some(row) = rows.next()? {
+            let slot = match self.heads.0.get(next) {
+                Some(head) if *head.text == *row.head() => {
+                    next += 1;
+                    head.slot
+                }
+                _ => self.heads.other(&row, &mut next, &self.wanted)?,
+            };
+            store(out, slot, row.value());
+        }
+        Ok(())
     }
 
     fn read_pairs(&mut self, text: &[u8], out: &mut Counters) -> Result<(), ParseError> {
@@ -159,75 +170,47 @@ fn store(out: &mut Counters, slot: Option<Slot>, value: Number) {
     out.set(slot.index, (!(slot.gauge && wrapped)).then_some(value));
 }
 
-/// The names of a file in the order in which they came, each with its slot.
+/// The lines of `snmp6` without their numbers, in the order in which they came.
 #[derive(Clone, Debug, Default)]
-struct Names(Vec<Name>);
+struct Heads(Vec<Head>);
 
 #[derive(Clone, Debug)]
-struct Name {
-    group: Box<[u8]>,
-    field: Box<[u8]>,
+struct Head {
+    text: Box<[u8]>,
     slot: Option<Slot>,
 }
 
-impl Names {
-    /// Follows one file from its top.
-    fn follow<'a>(&'a mut self, wanted: &'a [Wanted]) -> Following<'a> {
-        Following {
-            names: &mut self.0,
-            wanted,
-            next: 0,
-        }
-    }
-}
-
-struct Following<'a> {
-    names: &'a mut Vec<Name>,
-    wanted: &'a [Wanted],
-    next: usize,
-}
-
-impl Following<'_> {
-    /// The slot of the file's next name.
-    #[inline]
-    fn slot(&mut self, group: &[u8], field: &[u8]) -> Option<Slot> {
-        let known = |name: &Name| *name.field == *field && *name.group == *group;
-        match self.names.get(self.next) {
-            Some(name) if known(name) => {
-                self.next += 1;
-                name.slot
-            }
-            _ => self.other(group, field),
-        }
-    }
-
-    /// A name that is not the expected one: another namespace had a line more or less here, or it
-    /// is new and takes this place.
+impl Heads {
+    /// The slot of a row that is not the expected one: the last namespace had a line more or less
+    /// here, or the row is new and takes this place. `next` is then the place of the row after it.
     #[cold]
-    fn other(&mut self, group: &[u8], field: &[u8]) -> Option<Slot> {
-        let known = |name: &Name| *name.field == *field && *name.group == *group;
-        let (before, after) = self.names.split_at(self.next.min(self.names.len()));
+    fn other(
+        &mut self,
+        row: &snmp6::Row<'_>,
+        next: &mut usize,
+        wanted: &[Wanted],
+    ) -> Result<Option<Slot>, ParseError> {
+        let known = |head: &Head| *head.text == *row.head();
+        let (before, after) = self.0.split_at(*next);
         let at = after
             .iter()
             .position(known)
             .map(|at| before.len() + at)
             .or_else(|| before.iter().position(known));
         if let Some(at) = at {
-            self.next = at + 1;
-            return self.names[at].slot;
+            *next = at + 1;
+            return Ok(self.0[at].slot);
         }
-        let slot = find(self.wanted, group, field);
-        if self.names.len() < NAMES {
-            self.names.insert(
-                self.next,
-                Name {
-                    group: group.into(),
-                    field: field.into(),
-                    slot,
-                },
-            );
-            self.next += 1;
+        let (group, field) = row.name()?;
+        let slot = find(wanted, group, field);
+        if self.0.len() < HEADS {
+            let text = row.head().into();
+            self.0.insert(*next, Head { text, slot });
+            *next += 1;
         }
-        slot
+        Ok(slot)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,267 @@
-//! METRICS.md, the reference of all metrics, made from the tables.
+//! METRICS.md, the reference of all metrics: prose of its own, tables from the metric tables.
+
+use std::fmt::{self, Write};
+
+use super::tables::namespace::NamespaceMetric;
+use super::tables::{CounterFile, Metric, container, host, namespace, own};
 
 /// The whole text of METRICS.md.
 pub fn reference() -> String {
-    String::new()
+    let mut out = String::new();
+    // Writing to a String cannot fail; the result is there for the sake of `?`.
+    let _ = write_reference(&mut out);
+    out
 }
+
+fn write_reference(out: &mut String) -> fmt::Result {
+    out.write_str(INTRODUCTION)?;
+    out.write_str(NAMESPACE)?;
+    namespace_table(out)?;
+    out.write_str(MORE_FIELDS)?;
+    out.write_str(CONTAINER)?;
+    table(out, container::METRICS)?;
+    out.write_str(HOST)?;
+    table(out, host::METRICS)?;
+    out.write_str(OWN)?;
+    table(out, own::METRICS)?;
+    out.write_str(PROCESS)?;
+    out.write_str(QUERIES)
+}
+
+const HEAD: &str =
+    "| name | type | labels | meaning | source |\n|------|------|--------|---------|--------|\n";
+
+fn table(out: &mut String, metrics: &[Metric]) -> fmt::Result {
+    out.write_str(HEAD)?;
+    for metric in metrics {
+        let labels: Vec<String> = metric.labels.iter().map(|l| format!("`{l}`")).collect();
+        row(
+            out,
+            metric.name,
+            metric.kind.as_str(),
+            &labels.join(", "),
+            metric.help,
+            metric.source,
+        )?;
+    }
+    out.write_char('\n')
+}
+
+fn namespace_table(out: &mut String) -> fmt::Result {
+    out.write_str(HEAD)?;
+    for metric in namespace::METRICS {
+        let values: Vec<&str> = metric.series.iter().map(|source| source.value).collect();
+        let labels = match metric.label {
+            "" => String::new(),
+            label => format!("`{label}`: {}", values.join(", ")),
+        };
+        row(
+            out,
+            metric.name,
+            metric.kind.as_str(),
+            &labels,
+            metric.help,
+            &sources(metric),
+        )?;
+    }
+    out.write_char('\n')
+}
+
+fn row(
+    out: &mut String,
+    name: &str,
+    kind: &str,
+    labels: &str,
+    meaning: &str,
+    source: &str,
+) -> fmt::Result {
+    writeln!(
+        out,
+        "| `{name}` | {kind} | {labels} | {meaning} | {source} |"
+    )
+}
+
+/// The files of a family, each with its groups and field: `sockstat: TCP, UDP inuse`.
+fn sources(metric: &NamespaceMetric) -> String {
+    let mut parts = Vec::new();
+    for file in CounterFile::ALL {
+        let of_file = || metric.series.iter().filter(move |s| s.file == file);
+        let Some(first) = of_file().next() else {
+            continue;
+        };
+        let groups: Vec<&str> = of_file().map(|source| source.group).collect();
+        parts.push(format!(
+            "{}: {} {}",
+            file.name(),
+            groups.join(", "),
+            first.field
+        ));
+    }
+    parts.join("; ")
+}
+
+const INTRODUCTION: &str = "\
+<!-- Generated from the metric tables in monitor/src/metrics. To rewrite it:
+     UPDATE_REFERENCE=1 cargo test -p container-monitor --test metrics_reference -->
+# Metrics
+
+All that container-monitor publishes. Names and labels are stable: a dashboard that works today \
+goes on working.
+
+## Who a series speaks of
+
+Every series of a workload carries exactly three identity labels: `namespace`, `pod` and \
+`container`.
+
+| | `namespace` | `pod` | `container` |
+|---|---|---|---|
+| network namespace of a Kubernetes pod | set | set | empty: it belongs to the pod, not to one container |
+| container of a Kubernetes pod | set | set | set |
+| Docker, Podman or containerd alone | empty | empty | the container's name |
+| no runtime at all | empty | empty | the short container id of its cgroup, else its name under `/run/netns`, else a command's name |
+| the host itself, with `--host-network` | empty | empty | `/` |
+
+- Some facts belong to a network namespace and some to a container; the sections below say which. \
+A network namespace that several containers share is reported once, under its owner: the pod's \
+sandbox, or the container that the others joined.
+- A container on the host's network has container-scoped series only. The host's own network \
+namespace is reported with `--host-network` alone.
+- Everything else that is known of a container (id, image, runtime, interface) stands on \
+`container_network_info` and is joined on.
+- A container that ended has no series at the next scrape.
+- What this kernel does not count, or what could not be read, has no series. It is never 0.
+
+";
+
+const NAMESPACE: &str = "\
+## Network namespaces
+
+From the files of `/proc/<pid>/net`, read once for each network namespace. *Source* gives the \
+file, the line or group in it, and the field. Each file is a collector of its own, to be switched \
+off with `--no-collector.NAME`.
+
+";
+
+const MORE_FIELDS: &str = "\
+### More of the kernel's counters
+
+`--collector.netstat.fields REGEX` publishes further fields of `snmp`, `snmp6` and `netstat`: \
+those whose `Group_Field`, as node_exporter writes it (`TcpExt_TCPFastOpenActive`, \
+`IpExt_InOctets`, `Udp6_InCsumErrors`), matches the expression somewhere; anchor it with `^` and \
+`$`. Their names follow from the kernel's: `container_network_<group>_<field>`, the group in \
+lower case, the field in snake case and, in `TcpExt`, without the prefix `TCP`; counters end in \
+`_total`. So `TcpExt_TCPSACKReneging` is `container_network_tcpext_sack_reneging_total`. Gauges \
+are `Ip_Forwarding`, `Ip_DefaultTTL`, `Tcp_RtoAlgorithm`, `Tcp_RtoMin`, `Tcp_RtoMax`, \
+`Tcp_MaxConn` and `MPTcpExt_MPCurrEstab`. Which fields there are is learned from the host's own \
+files when the exporter starts.
+
+";
+
+const CONTAINER: &str = "\
+## Containers
+
+The TCP states are `established`, `syn_sent`, `syn_recv`, `fin_wait1`, `fin_wait2`, `time_wait`, \
+`close`, `close_wait`, `last_ack`, `listen` and `closing`. Transitions are counted by an eBPF \
+program as they happen, so that a connection which lives shorter than the scrape interval shows \
+too; only pairs of states that occurred have a series. Under heavy load a few events in \
+a thousand are missed (`container_monitor_ebpf_missed_events_total`), which is why gauges are \
+never made of them.
+
+";
+
+const HOST: &str = "\
+## The host
+
+Every network namespace's `sockstat` shows these fields, and each time the same number: the kernel \
+counts them for the whole host. They are published once, without identity labels. (Reported per \
+container, as tools do that take the file at its word, they would be wrong as often as there are \
+containers.)
+
+";
+
+const OWN: &str = "\
+## The exporter itself
+
+The eBPF values are absent when eBPF is off or cannot be had, but for \
+`container_monitor_ebpf_attached`, which is 0 then.
+
+";
+
+const PROCESS: &str = "\
+Beside these, the process metrics that Prometheus clients usually have: \
+`process_cpu_seconds_total`, `process_max_fds`, `process_open_fds`, \
+`process_resident_memory_bytes`, `process_start_time_seconds`, `process_threads` and \
+`process_virtual_memory_bytes`.
+
+";
+
+const QUERIES: &str = r#"## Questions and answers
+
+**Which container is leaking sockets?** Its sockets in use grow and do not come back:
+
+```promql
+topk(10, delta(container_network_sockets_used[6h]))
+```
+
+**Does it forget to close connections that the other side has closed?** Then connections enter
+CLOSE_WAIT faster than they leave it (one that never leaves it has no series for leaving, hence the
+`or`):
+
+```promql
+sum by (namespace, pod, container) (increase(container_network_tcp_transitions_total{new_state="close_wait"}[1h]))
+  - (
+    sum by (namespace, pod, container) (increase(container_network_tcp_transitions_total{old_state="close_wait"}[1h]))
+      or 0 * sum by (namespace, pod, container) (increase(container_network_tcp_transitions_total{new_state="close_wait"}[1h]))
+  )
+  > 100
+```
+
+**Which container's listener is overrun?** Its accept queue is full, and clients wait or are
+refused:
+
+```promql
+rate(container_network_tcpext_listen_overflows_total[5m]) > 0
+```
+
+**Who opens a new connection for each request?** Connections begun a second, and the TIME_WAIT
+sockets they leave:
+
+```promql
+topk(10, rate(container_network_tcp_active_opens_total[5m]))
+```
+
+```promql
+topk(10, container_network_tcp_time_wait_sockets)
+```
+
+**Whose network loses segments?** The share of segments that had to be sent again:
+
+```promql
+rate(container_network_tcp_retrans_segs_total[5m])
+  / rate(container_network_tcp_out_segs_total[5m])
+  > 0.01
+```
+
+**Which container drops UDP datagrams because it reads too slowly?**
+
+```promql
+rate(container_network_udp_rcvbuf_errors_total[5m]) > 0
+```
+
+**How near is the host to its limit of TCP memory?**
+
+```promql
+container_monitor_host_tcp_memory_bytes
+  / ignoring (level) container_monitor_host_tcp_memory_limit_bytes{level="pressure"}
+```
+
+**What image is that container?**
+
+```promql
+topk(10, container_network_tcp_curr_estab)
+  * on (namespace, pod, container) group_left (image) container_network_info
+```
+
+In Kubernetes a network namespace belongs to the pod: there, join on `namespace` and `pod` with the
+pod's rows made one, `max by (namespace, pod, image) (container_network_info)`.
+"#;

@@ -228,3 +228,6 @@ pub struct NamespaceRow<'a> {
     /// Its counters, made by the schema they are rendered with.
     pub counters: &'a Counters,
 }
+
+#[cfg(test)]
+mod tests;

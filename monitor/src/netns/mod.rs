@@ -54,6 +54,8 @@ impl Namespace {
 pub struct Placement {
     /// The namespaces of containers, by inode number.
     pub namespaces: Vec<Namespace>,
+    /// Inode number of the host's own network namespace.
+    pub host_inode: u64,
     /// Containers in the host's own network namespace.
     pub host_network: Vec<Arc<Container>>,
     /// Containers that could not be looked at, though they run.
@@ -90,7 +92,7 @@ impl Placer {
     /// # Errors
     /// The host's network namespace (that of process 1) cannot be looked at.
     pub fn new(procfs: Arc<ProcFs>, cookies: bool) -> io::Result<Self> {
-        let init = procfs.process(1)?;
+        let init = procfs.host_process()?;
         let host_inode = init.netns_inode()?;
         let links = HostLinks::open(&init)
             .inspect_err(|error| warn!(%error, "cannot read the host's interfaces, host_interface stays empty"))
@@ -130,6 +132,7 @@ impl Placer {
         self.locate(&scanned, &mut found);
         Placement {
             namespaces: self.namespaces(found.groups),
+            host_inode: self.host_inode,
             host_network: found.host_network,
             errors: found.errors,
         }

@@ -187,3 +187,6 @@ impl<'a> Pair<'a> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

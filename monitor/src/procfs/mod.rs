@@ -2,6 +2,8 @@
 //!
 //! Parsers are pure functions of bytes; only [`ProcFs`] and [`Process`] touch files.
 
+#[cfg(test)]
+pub(crate) mod captures;
 pub mod cgroup;
 pub mod mib;
 pub mod process;

@@ -49,6 +49,20 @@ impl ProcFs {
         self.open_process(pid, &pid.to_string())
     }
 
+    /// Opens a guard on a process that stands in the host's network namespace: process 1, or
+    /// process 2, the kernel's thread that starts the others, where a security policy or more
+    /// capabilities than ours put process 1 out of reach.
+    ///
+    /// # Errors
+    /// As [`process`](Self::process).
+    pub fn host_process(&self) -> io::Result<Process> {
+        let init = self.process(1)?;
+        match init.netns_inode() {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.process(2),
+            _ => Ok(init),
+        }
+    }
+
     /// Opens a guard on thread `tid` of process `pid`: its files answer where those of an exited
     /// thread-group leader do not.
     ///

@@ -21,11 +21,16 @@ const NAMED: &str = "/run/netns";
 /// The inode number of the network namespace of a process, as in `net:[4026531840]`.
 ///
 /// # Errors
-/// When the process is gone, or is a zombie.
+/// When the process is gone, or is a zombie without a living thread.
 pub fn inode_of(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/ns/net");
-    let file = std::fs::metadata(&path).with_context(|| format!("can't read {path}"))?;
-    Ok(file.ino())
+    let leader = std::fs::metadata(&path);
+    // Where the first thread has exited, another one answers.
+    let mut threads = std::fs::read_dir(format!("/proc/{pid}/task"))
+        .with_context(|| format!("there is no process {pid}"))?
+        .filter_map(|thread| std::fs::metadata(thread.ok()?.path().join("ns/net")).ok());
+    let file = leader.or_else(|error| threads.next().ok_or(error));
+    Ok(file.with_context(|| format!("can't read {path}"))?.ino())
 }
 
 /// Runs `f` on a thread inside the network namespace of the process `pid`: sockets made there

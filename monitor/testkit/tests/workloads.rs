@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use testkit::child::{Process, output};
 use testkit::demo::{self, Kind};
-use testkit::netns::Netns;
+use testkit::netns::{Netns, inode_of};
 use testkit::{require, ss, wait, workload};
 
 const EXE: &str = env!("CARGO_BIN_EXE_workload");
@@ -80,6 +80,7 @@ fn lives_on_without_its_leader() -> Result<()> {
             .contains(") Z ")
             .then_some(()))
     })?;
+    assert_eq!(inode_of(server.pid())?, netns.inode());
     let said = output(netns.command(EXE)?.args(["connect", "127.0.0.1:80", "1"]))?;
     assert_eq!(said, "connected 1\n");
     Ok(())

@@ -14,7 +14,7 @@ use crate::lifecycle::{SOON, absent, present};
 
 /// The kernel destroys a namespace when the last one who holds it lets go, and a veth pair with
 /// it. So the end that stays outside tells whether the namespace is really gone.
-pub fn no_namespace_kept_alive(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn no_namespace_kept_alive(fleet: &mut Fleet) -> Result<()> {
     let monitor = fleet.monitor(&["--host-network"])?;
     let ip = find_program("ip").context("no ip")?;
     fleet
@@ -49,14 +49,14 @@ fn holds_nothing(monitor: &Monitor) -> Result<()> {
         let holds = text.starts_with("net:[")
             || text.contains("/ns/net")
             || (text.starts_with("/proc/") && text.contains("/net/"));
-        // The host's own namespace outlives everything.
-        let own = std::fs::read_link("/proc/1/ns/net")?;
+        // The host's own namespace, which is this test's, outlives everything.
+        let own = std::fs::read_link("/proc/self/ns/net")?;
         ensure!(!holds || link == own, "it keeps {text} open");
     }
     Ok(())
 }
 
-pub fn containers_come_and_go(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn containers_come_and_go(fleet: &mut Fleet) -> Result<()> {
     const ROUNDS: usize = 4;
     const EACH: usize = 5;
     let monitor = fleet.monitor(&[])?;

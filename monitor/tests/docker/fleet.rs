@@ -9,28 +9,28 @@ use testkit::monitor::Monitor;
 use testkit::{ss, wait};
 
 /// Containers named `web-0`, `web-1` and so on, each with a server.
-pub const SERVERS: usize = 20;
+pub(crate) const SERVERS: usize = 20;
 /// Connections that the container `leak` leaves in CLOSE_WAIT.
-pub const LEAKS: u64 = 10;
+pub(crate) const LEAKS: u64 = 10;
 /// Length of the accept queue of the container `full`.
-pub const BACKLOG: u32 = 4;
+pub(crate) const BACKLOG: u32 = 4;
 /// Connections held open in the container `held`.
-pub const HELD: u64 = 25;
+pub(crate) const HELD: u64 = 25;
 
 /// One container, as a check expects to find it.
 #[derive(Clone, Debug)]
-pub struct Expected {
+pub(crate) struct Expected {
     /// Docker's name.
-    pub name: String,
+    pub(crate) name: String,
     /// The identity labels of its own: namespace, pod, container.
-    pub identity: [String; 3],
+    pub(crate) identity: [String; 3],
     /// Whether it stands in the host's network.
-    pub host_network: bool,
+    pub(crate) host_network: bool,
 }
 
 impl Expected {
     /// The identity as label matchers.
-    pub fn labels(&self) -> [(&str, &str); 3] {
+    pub(crate) fn labels(&self) -> [(&str, &str); 3] {
         let [namespace, pod, container] = &self.identity;
         [
             ("namespace", namespace),
@@ -41,16 +41,16 @@ impl Expected {
 }
 
 /// A Docker daemon with containers in it.
-pub struct Fleet {
+pub(crate) struct Fleet {
     /// The daemon.
-    pub docker: Dockerd,
+    pub(crate) docker: Dockerd,
     /// What runs in it.
-    pub containers: Vec<Expected>,
+    pub(crate) containers: Vec<Expected>,
 }
 
 impl Fleet {
     /// Starts the daemon and all containers.
-    pub fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let mut fleet = Self {
             docker: Dockerd::start()?,
             containers: Vec::new(),
@@ -82,7 +82,7 @@ impl Fleet {
     }
 
     /// Starts a monitor that asks this daemon alone, and waits until it is ready.
-    pub fn monitor(&self, more: &[&str]) -> Result<Monitor> {
+    pub(crate) fn monitor(&self, more: &[&str]) -> Result<Monitor> {
         let endpoint = self.docker.endpoint();
         let args = [
             "serve",
@@ -98,7 +98,7 @@ impl Fleet {
     }
 
     /// One scrape of a monitor of its own, which then has to end in good order.
-    pub fn scrape(&self, more: &[&str]) -> Result<Metrics> {
+    pub(crate) fn scrape(&self, more: &[&str]) -> Result<Metrics> {
         let monitor = self.monitor(more)?;
         let metrics = monitor.metrics()?;
         monitor.stop()?;
@@ -106,7 +106,7 @@ impl Fleet {
     }
 
     /// Starts a plain container, which owns its namespace unless an option says otherwise.
-    pub fn add(&mut self, name: &str, options: &[&str], work: &[&str]) -> Result<()> {
+    pub(crate) fn add(&mut self, name: &str, options: &[&str], work: &[&str]) -> Result<()> {
         self.docker.run(name, options, work)?;
         self.containers.push(Expected {
             name: name.to_owned(),
@@ -152,7 +152,7 @@ impl Fleet {
     }
 
     /// Makes `count` connections inside a container to its port 80.
-    pub fn connect(&self, name: &str, count: u64, options: &[&str]) -> Result<()> {
+    pub(crate) fn connect(&self, name: &str, count: u64, options: &[&str]) -> Result<()> {
         let count = count.to_string();
         let hold = options.contains(&"--hold");
         let detach: &[&str] = if hold { &["--detach"] } else { &[] };

@@ -14,7 +14,7 @@ use crate::fleet::Fleet;
 const SCOPED: &str = "container_network_sockets_used";
 const INFO: &str = "container_network_info";
 
-pub fn every_container_has_its_info(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn every_container_has_its_info(fleet: &mut Fleet) -> Result<()> {
     let metrics = fleet.scrape(&[])?;
     for container in &fleet.containers {
         let name = &container.name;
@@ -50,7 +50,7 @@ pub fn every_container_has_its_info(fleet: &mut Fleet) -> Result<()> {
     Ok(())
 }
 
-pub fn one_owner_a_namespace(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn one_owner_a_namespace(fleet: &mut Fleet) -> Result<()> {
     let metrics = fleet.scrape(&[])?;
     let mut inodes = BTreeSet::new();
     for container in fleet.containers.iter().filter(|c| !c.host_network) {
@@ -86,7 +86,7 @@ pub fn one_owner_a_namespace(fleet: &mut Fleet) -> Result<()> {
     Ok(())
 }
 
-pub fn host_network(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn host_network(fleet: &mut Fleet) -> Result<()> {
     let scoped = |sample: &&testkit::metrics::Sample| {
         sample.name != INFO && sample.name != "container_network_tcp_transitions_total"
     };
@@ -113,7 +113,7 @@ pub fn host_network(fleet: &mut Fleet) -> Result<()> {
     Ok(())
 }
 
-pub fn pods(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn pods(fleet: &mut Fleet) -> Result<()> {
     let metrics = fleet.scrape(&[])?;
     for pod in ["shop-0", "shop-1"] {
         // One namespace for three containers, under the pod's name alone.
@@ -132,7 +132,7 @@ pub fn pods(fleet: &mut Fleet) -> Result<()> {
     Ok(())
 }
 
-pub fn host_interfaces(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn host_interfaces(fleet: &mut Fleet) -> Result<()> {
     let metrics = fleet.scrape(&[])?;
     let ip = find_program("ip").context("no ip")?;
     for name in ["web-0", "web-7", "k8s_POD_shop-0_default"] {
@@ -174,7 +174,7 @@ fn interface(index: &str) -> Result<String> {
     )
 }
 
-pub fn the_text_format(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn the_text_format(fleet: &mut Fleet) -> Result<()> {
     let monitor = fleet.monitor(&["--host-network"])?;
     let text = monitor.get("/metrics")?.text()?;
     promtool_check_metrics(&text)?;

@@ -10,10 +10,10 @@ use testkit::wait;
 use crate::fleet::Fleet;
 
 /// How soon an event of the runtime shows.
-pub const SOON: Duration = Duration::from_secs(5);
+pub(crate) const SOON: Duration = Duration::from_secs(5);
 
 /// Nothing is said of the container any more.
-pub fn absent(metrics: &Metrics, name: &str) -> Result<()> {
+pub(crate) fn absent(metrics: &Metrics, name: &str) -> Result<()> {
     let left = metrics.labelled(&[("container", name)]);
     ensure!(
         left.is_empty(),
@@ -25,13 +25,13 @@ pub fn absent(metrics: &Metrics, name: &str) -> Result<()> {
 }
 
 /// The container has its info and its counters.
-pub fn present(metrics: &Metrics, name: &str) -> Result<()> {
+pub(crate) fn present(metrics: &Metrics, name: &str) -> Result<()> {
     metrics.one("container_network_info", &[("container", name)])?;
     metrics.one("container_network_sockets_used", &[("container", name)])?;
     Ok(())
 }
 
-pub fn stopped(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn stopped(fleet: &mut Fleet) -> Result<()> {
     let monitor = fleet.monitor(&[])?;
     present(&monitor.metrics()?, "web-5")?;
     fleet.docker.docker(&["stop", "web-5"])?;
@@ -43,7 +43,7 @@ pub fn stopped(fleet: &mut Fleet) -> Result<()> {
 }
 
 /// No command of Docker's, so that only the process tells: the next scrape knows already.
-pub fn killed_from_outside(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn killed_from_outside(fleet: &mut Fleet) -> Result<()> {
     let monitor = fleet.monitor(&[])?;
     let pid = fleet.docker.pid("web-9")?;
     present(&monitor.metrics()?, "web-9")?;
@@ -56,7 +56,7 @@ pub fn killed_from_outside(fleet: &mut Fleet) -> Result<()> {
     Ok(())
 }
 
-pub fn removed(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn removed(fleet: &mut Fleet) -> Result<()> {
     let monitor = fleet.monitor(&[])?;
     fleet.docker.run("fleeting", &[], &["serve", "80"])?;
     monitor.metrics_when(SOON, |metrics| present(metrics, "fleeting"))?;
@@ -83,7 +83,7 @@ pub fn removed(fleet: &mut Fleet) -> Result<()> {
     Ok(())
 }
 
-pub fn renamed(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn renamed(fleet: &mut Fleet) -> Result<()> {
     let monitor = fleet.monitor(&[])?;
     present(&monitor.metrics()?, "web-7")?;
     fleet.docker.docker(&["rename", "web-7", "renamed"])?;
@@ -100,7 +100,7 @@ pub fn renamed(fleet: &mut Fleet) -> Result<()> {
     Ok(())
 }
 
-pub fn restarted(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn restarted(fleet: &mut Fleet) -> Result<()> {
     let monitor = fleet.monitor(&[])?;
     let old = fleet.docker.pid("web-8")?;
     fleet.connect("web-8", 5, &[])?;
@@ -122,7 +122,7 @@ pub fn restarted(fleet: &mut Fleet) -> Result<()> {
     Ok(())
 }
 
-pub fn paused(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn paused(fleet: &mut Fleet) -> Result<()> {
     let monitor = fleet.monitor(&[])?;
     fleet.docker.docker(&["pause", "web-10"])?;
     let result = (0..10).try_for_each(|_| {

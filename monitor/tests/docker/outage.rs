@@ -22,7 +22,7 @@ fn is(metrics: &Metrics, up: f64) -> Result<()> {
     Ok(())
 }
 
-pub fn daemon_killed_and_restarted(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn daemon_killed_and_restarted(fleet: &mut Fleet) -> Result<()> {
     let monitor = fleet.monitor(&[])?;
     is(&monitor.metrics()?, 1.0)?;
     let lost = fleet.docker.pid("web-12")?;
@@ -75,7 +75,7 @@ fn kill(pid: u32) -> Result<()> {
 }
 
 /// The monitor starts, serves, and finds the containers when the daemon has come up.
-pub fn no_daemon_at_the_start(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn no_daemon_at_the_start(fleet: &mut Fleet) -> Result<()> {
     fleet.docker.kill();
     let endpoint = fleet.docker.endpoint();
     let args = [

@@ -7,7 +7,7 @@ use testkit::{require, ss};
 
 use crate::fleet::{BACKLOG, Fleet, HELD, LEAKS};
 
-pub fn values_are_the_files(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn values_are_the_files(fleet: &mut Fleet) -> Result<()> {
     let monitor = fleet.monitor(&[])?;
     let mut owners = Vec::new();
     for container in &fleet.containers {
@@ -46,7 +46,7 @@ pub fn values_are_the_files(fleet: &mut Fleet) -> Result<()> {
     Ok(())
 }
 
-pub fn values_are_those_of_ss(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn values_are_those_of_ss(fleet: &mut Fleet) -> Result<()> {
     let metrics = fleet.scrape(&[])?;
     for name in ["held", "leak", "full", "web-1", "lonely"] {
         let states = ss::states(fleet.docker.pid(name)?)?;
@@ -106,7 +106,7 @@ fn is_full_and_hashed(state: &str) -> bool {
     !matches!(state, "time_wait" | "fin_wait2" | "syn_recv" | "close")
 }
 
-pub fn a_thousand_connections(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn a_thousand_connections(fleet: &mut Fleet) -> Result<()> {
     const COUNT: u64 = 1_000;
     let monitor = fleet.monitor(&[])?;
     let before = monitor.metrics()?;
@@ -160,7 +160,7 @@ fn attached(metrics: &Metrics) -> Result<bool> {
 }
 
 /// The container's first process is a zombie whose threads live on; Docker still gives its id.
-pub fn an_exited_leader(fleet: &mut Fleet) -> Result<()> {
+pub(crate) fn an_exited_leader(fleet: &mut Fleet) -> Result<()> {
     let pid = fleet.docker.pid("leaderless")?;
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     ensure!(stat.contains(") Z "), "the leader lives: {stat}");

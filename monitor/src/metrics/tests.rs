@@ -1,0 +1,164 @@
+//! From captured files to the exposition: the golden text, and promtool's opinion of it.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use regex_lite::Regex;
+
+use super::own::{BuildInfo, EbpfStatus, OwnMetrics, OwnStatus};
+use super::{
+    Collection, Counters, HostFiles, HostValues, Identity, Labels, NamespaceRow, Schema,
+    TransitionRow, render, tables,
+};
+use crate::procfs::captures::V6_18;
+
+fn identity(namespace: &str, pod: &str, container: &str) -> Labels {
+    Identity {
+        namespace: namespace.to_owned(),
+        pod: pod.to_owned(),
+        container: container.to_owned(),
+    }
+    .labels()
+}
+
+/// Reads the capture's files; without IPv6 the two files of it are missing.
+fn read(schema: &Schema, ipv6: bool) -> Counters {
+    let mut counters = schema.counters();
+    let texts = [
+        V6_18.sockstat,
+        V6_18.sockstat6,
+        V6_18.snmp,
+        V6_18.snmp6,
+        V6_18.netstat,
+    ];
+    for (reader, text) in schema.readers().iter_mut().zip(texts) {
+        if ipv6 || !reader.file().name().ends_with('6') {
+            reader.read(text, &mut counters).unwrap();
+        }
+    }
+    counters
+}
+
+/// Two network namespaces, one of a pod, one of a plain container with an odd name and no IPv6.
+fn exposition(schema: &Schema) -> (String, u64) {
+    let pod = identity("shop", "cart-0", "");
+    let plain = identity("", "", "a\"b\\c\nd");
+    let server = identity("shop", "cart-0", "server");
+    let (first, second) = (read(schema, true), read(schema, false));
+    let transition = |labels, old_state, new_state, count| TransitionRow {
+        labels,
+        old_state,
+        new_state,
+        count,
+    };
+    let info = |labels: &Labels, host_interface| {
+        let values = [
+            "0123456789ab",
+            "registry/image:1",
+            "docker",
+            "4026532198",
+            "bridge",
+            "eth0",
+            host_interface,
+        ];
+        let mut labels = labels.clone();
+        for (name, value) in tables::container::INFO.labels.iter().zip(values) {
+            labels.push(name, value);
+        }
+        labels
+    };
+    let mut host = HostValues::default();
+    host.read_sockstat(V6_18.sockstat, 4096).unwrap();
+    host.read_tcp_mem(b"46608\t62145\t93216\n", 4096).unwrap();
+    let mut out = String::new();
+    let series = render(
+        schema,
+        &Collection {
+            namespaces: &[
+                NamespaceRow {
+                    labels: &pod,
+                    counters: &first,
+                },
+                NamespaceRow {
+                    labels: &plain,
+                    counters: &second,
+                },
+            ],
+            transitions: &[
+                transition(&server, "close", "syn_sent", 7),
+                transition(&server, "syn_sent", "established", 6),
+                transition(&server, "syn_sent", "close", 1),
+                transition(&plain, "close", "syn_sent", 1),
+            ],
+            info: &[info(&server, "veth1"), info(&plain, "")],
+            host,
+        },
+        &mut out,
+    );
+    (out, series)
+}
+
+#[test]
+fn the_golden_exposition_of_two_containers() {
+    let (text, series) = exposition(&Schema::new());
+    let samples = text.lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(series, samples as u64);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn nothing_found_is_nothing_written() {
+    let mut out = String::new();
+    assert_eq!(render(&Schema::new(), &Collection::default(), &mut out), 0);
+    assert_eq!(out, "");
+}
+
+#[test]
+fn promtool_accepts_all_that_is_written() {
+    let host = HostFiles {
+        snmp: V6_18.snmp,
+        snmp6: V6_18.snmp6,
+        netstat: V6_18.netstat,
+    };
+    let everything = Schema::with_more(&Regex::new("").unwrap(), &host).unwrap();
+    let (mut text, _) = exposition(&everything);
+    let own = OwnMetrics::new(BuildInfo::default()).unwrap();
+    let status = OwnStatus {
+        ebpf: Some(EbpfStatus {
+            events: Some(1),
+            missed_events: Some(0),
+            map_entries: Some(1),
+            map_full: Some(0),
+        }),
+        containers: vec![("docker", 2)],
+        ..OwnStatus::default()
+    };
+    own.render(&status, &mut text).unwrap();
+
+    let tool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut tool = match tool {
+        Ok(tool) => tool,
+        Err(error) => {
+            let required = std::env::var_os("CONTAINER_MONITOR_TEST_REQUIRE");
+            assert!(
+                required.is_none_or(|what| what != "all"),
+                "promtool does not start: {error}; install prometheus"
+            );
+            eprintln!("skipped: promtool does not start: {error}");
+            return;
+        }
+    };
+    tool.stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    let output = tool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}

@@ -1,0 +1,82 @@
+//! METRICS.md is what the metric tables say, and its queries are PromQL.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+
+use container_monitor::metrics;
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../METRICS.md");
+    let expected = metrics::reference();
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+        std::fs::write(&path, &expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        found == expected,
+        "METRICS.md is not what the tables give; set UPDATE_REFERENCE=1 and run this test again"
+    );
+}
+
+#[test]
+fn the_reference_names_every_metric_once_in_its_tables() {
+    let text = metrics::reference();
+    let tables = metrics::tables::namespace::METRICS
+        .iter()
+        .map(|metric| metric.name)
+        .chain(
+            [
+                metrics::tables::container::METRICS,
+                metrics::tables::host::METRICS,
+                metrics::tables::own::METRICS,
+            ]
+            .into_iter()
+            .flatten()
+            .map(|metric| metric.name),
+        );
+    for name in tables {
+        let row = format!("| `{name}` |");
+        assert_eq!(text.matches(&row).count(), 1, "{name}");
+    }
+}
+
+#[test]
+fn the_reference_s_queries_are_promql() {
+    let text = metrics::reference();
+    let mut rules = "groups:\n- name: queries\n  rules:\n".to_owned();
+    let mut queries = 0;
+    for block in text.split("```promql\n").skip(1) {
+        let (query, _) = block.split_once("```").unwrap();
+        queries += 1;
+        write!(rules, "  - record: query_{queries}\n    expr: |\n").unwrap();
+        for line in query.lines() {
+            writeln!(rules, "      {line}").unwrap();
+        }
+    }
+    assert!(queries > 5);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.yaml");
+    std::fs::write(&file, &rules).unwrap();
+    match Command::new("promtool")
+        .args(["check", "rules"])
+        .arg(&file)
+        .output()
+    {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{said}\n{rules}");
+            let found = format!("{queries} rules found");
+            assert!(String::from_utf8_lossy(&output.stdout).contains(&found));
+        }
+        Err(error) => {
+            let required = std::env::var_os("CONTAINER_MONITOR_TEST_REQUIRE");
+            assert!(
+                required.is_none_or(|what| what != "all"),
+                "promtool does not start: {error}; install prometheus"
+            );
+            eprintln!("skipped: promtool does not start: {error}");
+        }
+    }
+}

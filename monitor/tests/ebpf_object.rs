@@ -39,7 +39,14 @@ fn has_both_programs_and_its_maps() {
 fn names_no_folder_of_its_builder() {
     for name in ["transitions.o", "transitions-nolog.o"] {
         let bytes = bytes(name);
-        for folder in ["/home/", "/root/", "/tmp/", "/work/", ".cargo/", ".debug_info"] {
+        for folder in [
+            "/home/",
+            "/root/",
+            "/tmp/",
+            "/work/",
+            ".cargo/",
+            ".debug_info",
+        ] {
             let found = memchr::memmem::find(&bytes, folder.as_bytes());
             assert_eq!(found, None, "{name}: {folder}");
         }

@@ -29,7 +29,7 @@ const COLUMNS: [Column; 6] = [
     column("sockets", "container_network_sockets_used", None),
     column("tcp", INUSE, Some("tcp")),
     column("tcp6", INUSE, Some("tcp6")),
-    column("established", "container_network_tcp_curr_estab", None),
+    column("curr_estab", "container_network_tcp_curr_estab", None),
     column("time_wait", "container_network_tcp_time_wait_sockets", None),
     column("udp", INUSE, Some("udp")),
 ];
@@ -138,9 +138,9 @@ mod tests {
         )?;
         assert_eq!(
             render(&metrics),
-            "container  sockets  tcp  tcp6  established  time_wait  udp\n\
+            "container  sockets  tcp  tcp6  curr_estab  time_wait  udp\n\
              a/b              1\n\
-             web             12                                       3\n"
+             web             12                                      3\n"
         );
         assert_eq!(render(&Metrics::default()), "no container found\n");
         Ok(())

@@ -18,11 +18,17 @@ pub(crate) fn run() -> Result<()> {
     let (mut fmt, mut clippy, mut doc) = (cargo::cargo(), cargo::cargo(), cargo::cargo());
     fmt.args(["fmt", "--all", "--check"]);
     clippy
-        .args(["clippy", "--locked", "--workspace", "--all-targets", "--"])
-        .args(["-D", "warnings"]);
-    doc.args(["doc", "--locked", "--workspace", "--no-deps"])
-        .arg("--document-private-items")
-        .env("RUSTDOCFLAGS", "-D warnings");
+        .args(["clippy", "--locked", "--workspace", "--all-targets"])
+        .args(["--keep-going", "--", "-D", "warnings"]);
+    doc.args([
+        "doc",
+        "--locked",
+        "--workspace",
+        "--no-deps",
+        "--keep-going",
+    ])
+    .arg("--document-private-items")
+    .env("RUSTDOCFLAGS", "-D warnings");
     let failed: Vec<&str> = [("fmt", fmt), ("clippy", clippy), ("doc", doc)]
         .into_iter()
         .filter_map(|(name, mut command)| {

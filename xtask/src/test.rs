@@ -12,9 +12,8 @@ use crate::build_ebpf::{self, available};
 use crate::{cargo, shell, system};
 
 /// Programs that tests start, each with its Debian package.
-const PROGRAMS: [(&str, &str, &str); 4] = [
+const PROGRAMS: [(&str, &str, &str); 3] = [
     ("dockerd", "docker.io", "containers of a real Docker"),
-    ("iptables", "iptables", "Docker's network"),
     (
         "prometheus",
         "prometheus",

@@ -70,29 +70,38 @@ pub(super) fn find(choice: Option<Choice>, preferred: &str) -> Result<Toolchain>
         let index = found.iter().position(|t| t.identity == preferred);
         return Ok(found.swap_remove(index.unwrap_or(0)));
     }
-    if choice != Some(Choice::Rustup)
-        && system::can_install()
-        && Path::new("/etc/debian_version").exists()
-    {
-        install()?;
-        let (found, missing) = look(Some(Choice::Debian));
-        return found.into_iter().next().with_context(|| missing.join("; "));
+    if choice == Some(Choice::Rustup) || !installable() {
+        bail!(advice(&missing));
     }
+    install().with_context(|| advice(&missing))?;
+    let (found, missing) = look(Some(Choice::Debian));
+    found.into_iter().next().with_context(|| advice(&missing))
+}
+
+/// What is missing, and how to get it.
+fn advice(missing: &[String]) -> String {
     let packages = PACKAGES.join(" ");
     let linker = INSTALL_LINKER.join(" ");
-    bail!(
+    format!(
         "no toolchain can build the eBPF object: {}\n\
          install one of:\n  \
          rustup:  rustup toolchain install nightly --component rust-src, and bpf-linker\n  \
          Debian:  apt-get install {packages}\n           \
-         LLVM_PREFIX={LLVM_PREFIX} cargo {linker}",
+         LLVM_PREFIX={LLVM_PREFIX} cargo {linker}\n",
         missing.join("; ")
     )
 }
 
 /// Whether [`find`] would find a toolchain or could install one.
 pub(crate) fn available() -> bool {
-    !look(None).0.is_empty() || system::can_install()
+    !look(None).0.is_empty() || installable()
+}
+
+/// Whether this is a machine whose packages are those, and its user root. Ubuntu, for one, has
+/// others.
+fn installable() -> bool {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    release.lines().any(|line| line == "ID=debian") && system::can_install()
 }
 
 /// The toolchains of the chosen kind, or of any, and what the others lack.

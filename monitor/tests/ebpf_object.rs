@@ -1,0 +1,62 @@
+//! What the checked-in eBPF object holds, seen without loading it. That it was built from the
+//! sources beside it is checked by xtask's tests and by `cargo xtask build-ebpf --check`.
+
+use std::path::{Path, PathBuf};
+
+use aya_obj::{Object, ProgramSection};
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("bpf").join(name)
+}
+
+fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(path(name)).expect("checked in")
+}
+
+#[test]
+fn has_both_programs_and_its_maps() {
+    for (name, logs) in [("transitions.o", true), ("transitions-nolog.o", false)] {
+        let object = Object::parse(&bytes(name)).expect(name);
+        let section = |program: &str| &object.programs.get(program).expect(program).section;
+        assert!(matches!(
+            section("transitions_btf"),
+            ProgramSection::BtfTracePoint
+        ));
+        assert!(matches!(
+            section("transitions_tracepoint"),
+            ProgramSection::TracePoint
+        ));
+        for map in ["TRANSITIONS", "PROBLEMS"] {
+            assert!(object.maps.contains_key(map), "{name}: {map}");
+        }
+        assert_eq!(object.maps.contains_key("AYA_LOGS"), logs, "{name}");
+        assert_eq!(object.license.to_bytes(), b"Dual MIT/GPL", "{name}");
+    }
+}
+
+/// Paths of the machine that built it would make it another object on every machine.
+#[test]
+fn names_no_folder_of_its_builder() {
+    for name in ["transitions.o", "transitions-nolog.o"] {
+        let bytes = bytes(name);
+        for folder in [
+            "/home/",
+            "/root/",
+            "/tmp/",
+            "/work/",
+            ".cargo/",
+            ".debug_info",
+        ] {
+            let found = memchr::memmem::find(&bytes, folder.as_bytes());
+            assert_eq!(found, None, "{name}: {folder}");
+        }
+    }
+}
+
+#[test]
+fn its_hash_is_one_line() {
+    let hash = std::fs::read_to_string(path("sources.sha256")).expect("checked in");
+    let hash = hash.strip_suffix('\n').expect("a line");
+    assert_eq!(hash.len(), 64);
+    assert!(hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{hash}");
+}

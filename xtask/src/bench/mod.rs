@@ -1,0 +1,220 @@
+//! `cargo xtask bench`: what a scrape of many network namespaces costs, beside the floor and
+//! beside other ways to get at such numbers, in one table.
+//!
+//! All of it runs in one process tree on one machine, round by round in turn, because timed
+//! figures of a machine move by a fifth from minute to minute: compare within a table, never
+//! between two. The namespaces are made for it, hold a sleeping process each, and go in the end.
+
+mod cpu;
+mod ebpf;
+mod ways;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use testkit::metrics::Metrics;
+use testkit::monitor::Monitor;
+use testkit::netns::Netns;
+use testkit::require;
+
+use crate::{cargo, signals, table};
+
+/// Rounds of the ways that take seconds.
+const SLOW_ROUNDS: usize = 3;
+
+/// Options of `bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How many network namespaces
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    namespaces: u16,
+    /// Rounds whose median is taken; of the ways that take seconds, at most three
+    #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+}
+
+/// Measures and prints the table.
+///
+/// # Errors
+/// Without root's rights, when something cannot be started, or on Ctrl-C.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    ensure!(
+        require::root().is_ok(),
+        "making network namespaces is for root"
+    );
+    let exe = cargo::release_daemon()?;
+    signals::hold();
+    let count = usize::from(args.namespaces);
+    eprintln!("making {count} network namespaces");
+    let namespaces = (0..count)
+        .map(|number| Netns::new(&format!("bench-{number}")))
+        .collect::<Result<Vec<_>>>()?;
+    let pids: Vec<u32> = namespaces.iter().map(Netns::pid).collect();
+
+    let daemon = Monitor::start(&exe, &["serve", "--discovery", "cgroup"])?;
+    daemon.wait_ready()?;
+    let seen = daemon.metrics()?.series("container_network_info").len();
+    if seen != count {
+        eprintln!("warning: the daemon reads {seen} containers, the other ways {count}");
+    }
+    let times = measure(&daemon, &pids, usize::from(args.rounds))?;
+    let program = namespaces
+        .first()
+        .map(|first| ebpf::cost_of_an_event(daemon.pid(), first))
+        .context("no namespace")?;
+    let text = daemon.get("/metrics")?.text()?;
+    let resident = daemon.rss_bytes()?;
+    daemon.stop()?;
+
+    let mut lines = times.lines();
+    lines.push(match program {
+        Ok(cost) => line(
+            &format!("eBPF program, an event ({} events)", cost.events),
+            &format!("{:.0} ns", cost.nanoseconds),
+        ),
+        Err(error) => line("eBPF program", &format!("not measured: {error:#}")),
+    });
+    lines.push(line(
+        "resident memory of the daemon",
+        &format!("{:.1} MB", mega(resident)),
+    ));
+    lines.push(line(
+        "a scrape",
+        &format!(
+            "{} series, {:.2} MB",
+            Metrics::parse(&text)?.samples.len(),
+            mega(text.len() as u64)
+        ),
+    ));
+    println!("{}\n\n{}", title(args), table::markdown(&lines));
+    Ok(())
+}
+
+/// What was timed, a value a round.
+#[derive(Debug, Default)]
+struct Times {
+    scrape: Vec<Duration>,
+    scrape_cpu: Vec<Duration>,
+    floor: Vec<Duration>,
+    socket_tables: Vec<Duration>,
+    ss: Vec<Duration>,
+}
+
+/// Every way once, then round by round.
+fn measure(daemon: &Monitor, pids: &[u32], rounds: usize) -> Result<Times> {
+    let scrape = || daemon.get("/metrics").and_then(|answer| answer.text());
+    let floor = ways::Files::new(pids, &ways::COUNTERS);
+    let socket_tables = ways::Files::new(pids, &ways::SOCKET_TABLES);
+    scrape()?;
+    floor.read()?;
+    let mut times = Times::default();
+    for round in 0..rounds {
+        eprintln!("round {} of {rounds}", round + 1);
+        let cpu = cpu::time_of(daemon.pid())?;
+        times.scrape.push(time(scrape)?);
+        times.scrape_cpu.push(cpu::time_of(daemon.pid())? - cpu);
+        times.floor.push(time(|| floor.read())?);
+        if round < SLOW_ROUNDS {
+            times.socket_tables.push(time(|| socket_tables.read())?);
+            times.ss.push(time(|| ways::ss(pids))?);
+        }
+        ensure!(!signals::asked(), "interrupted");
+    }
+    Ok(times)
+}
+
+fn time<T>(work: impl FnOnce() -> Result<T>) -> Result<Duration> {
+    let start = Instant::now();
+    work()?;
+    Ok(start.elapsed())
+}
+
+impl Times {
+    /// The table's first lines, its heading too.
+    fn lines(&self) -> Vec<Vec<String>> {
+        let floor = median(&self.floor);
+        let heading = ["what", "median", "ratio to the floor"];
+        let rows = [
+            ("GET /metrics of the daemon", &self.scrape),
+            ("— its CPU time, all threads", &self.scrape_cpu),
+            (
+                "floor: open, read, close the same 5 files of each, one thread",
+                &self.floor,
+            ),
+            (
+                "read net/tcp, tcp6, udp, udp6 of each (cAdvisor's way)",
+                &self.socket_tables,
+            ),
+            ("nsenter -n ss -s in each", &self.ss),
+        ];
+        let mut lines = vec![heading.map(str::to_owned).to_vec()];
+        lines.extend(rows.map(|(name, times)| {
+            let median = median(times);
+            let ratio = median.as_secs_f64() / floor.as_secs_f64();
+            vec![name.to_owned(), milliseconds(median), format!("{ratio:.2}")]
+        }));
+        lines
+    }
+}
+
+fn line(name: &str, value: &str) -> Vec<String> {
+    vec![name.to_owned(), value.to_owned(), String::new()]
+}
+
+/// What the table is about.
+fn title(args: &Args) -> String {
+    let system = rustix::system::uname();
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    format!(
+        "{} network namespaces, Linux {}, {cpus} CPUs; medians of {} interleaved rounds ({} of the \
+         last two ways)",
+        args.namespaces,
+        system.release().to_string_lossy(),
+        args.rounds,
+        SLOW_ROUNDS.min(usize::from(args.rounds)),
+    )
+}
+
+/// The middle value, the upper one of two; zero of none.
+fn median(times: &[Duration]) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+fn milliseconds(time: Duration) -> String {
+    let milliseconds = time.as_secs_f64() * 1e3;
+    if milliseconds < 100.0 {
+        format!("{milliseconds:.1} ms")
+    } else {
+        format!("{milliseconds:.0} ms")
+    }
+}
+
+fn mega(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_is_the_middle_one() {
+        let times = [9, 1, 5].map(Duration::from_millis);
+        assert_eq!(median(&times), Duration::from_millis(5));
+        assert_eq!(median(&[]), Duration::ZERO);
+    }
+
+    #[test]
+    fn every_line_has_the_heading_s_columns() {
+        let times = Times {
+            floor: vec![Duration::from_millis(20)],
+            scrape: vec![Duration::from_millis(30)],
+            ..Times::default()
+        };
+        let lines = times.lines();
+        assert!(lines.iter().all(|line| line.len() == 3));
+        assert_eq!(lines[1][1..], ["30.0 ms", "1.50"]);
+    }
+}

@@ -1,0 +1,157 @@
+//! Tables for people: of what a scrape says of each container, and in Markdown.
+
+use std::collections::BTreeMap;
+
+use testkit::metrics::{Labels, Metrics};
+
+/// A column of [`render`].
+struct Column {
+    heading: &'static str,
+    metric: &'static str,
+    protocol: Option<&'static str>,
+}
+
+const fn column(
+    heading: &'static str,
+    metric: &'static str,
+    protocol: Option<&'static str>,
+) -> Column {
+    Column {
+        heading,
+        metric,
+        protocol,
+    }
+}
+
+const INUSE: &str = "container_network_sockets_inuse";
+
+const COLUMNS: [Column; 6] = [
+    column("sockets", "container_network_sockets_used", None),
+    column("tcp", INUSE, Some("tcp")),
+    column("tcp6", INUSE, Some("tcp6")),
+    column("curr_estab", "container_network_tcp_curr_estab", None),
+    column("time_wait", "container_network_tcp_time_wait_sockets", None),
+    column("udp", INUSE, Some("udp")),
+];
+
+/// What a scrape says of each network namespace's owner, aligned. A value that is not there is
+/// an empty cell.
+pub(crate) fn render(metrics: &Metrics) -> String {
+    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (at, column) in COLUMNS.iter().enumerate() {
+        let protocol = column.protocol.map(|protocol| ("protocol", protocol));
+        for sample in metrics.matching(column.metric, protocol.as_slice()) {
+            let row = rows
+                .entry(name(&sample.labels))
+                .or_insert_with(|| vec![String::new(); COLUMNS.len()]);
+            row[at] = sample.value.to_string();
+        }
+    }
+    if rows.is_empty() {
+        return "no container found\n".to_owned();
+    }
+    let headings = COLUMNS.iter().map(|column| column.heading);
+    let mut lines = vec![
+        std::iter::once("container")
+            .chain(headings)
+            .map(str::to_owned)
+            .collect(),
+    ];
+    lines.extend(rows.into_iter().map(|(name, mut row)| {
+        row.insert(0, name);
+        row
+    }));
+    align(&lines)
+}
+
+/// A container's or a pod's name.
+fn name(labels: &Labels) -> String {
+    let label = |name: &str| labels.get(name).map_or("", String::as_str);
+    [label("namespace"), label("pod"), label("container")]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+/// The first column to the left, numbers to the right.
+fn align(lines: &[Vec<String>]) -> String {
+    let widths = widths(lines);
+    let mut text = String::new();
+    for line in lines {
+        let cells: Vec<String> = line
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(column, (cell, &width))| {
+                if column == 0 {
+                    format!("{cell:<width$}")
+                } else {
+                    format!("{cell:>width$}")
+                }
+            })
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn widths(lines: &[Vec<String>]) -> Vec<usize> {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    (0..columns).map(width).collect()
+}
+
+/// A Markdown table, its first line the heading.
+pub(crate) fn markdown(lines: &[Vec<String>]) -> String {
+    let widths = widths(lines);
+    let mut text = String::new();
+    for (number, line) in lines.iter().enumerate() {
+        for (cell, &width) in line.iter().zip(&widths) {
+            text.push_str(&format!("| {cell:<width$} "));
+        }
+        text.push_str("|\n");
+        if number == 0 {
+            for &width in &widths {
+                text.push_str(&format!("|{}", "-".repeat(width + 2)));
+            }
+            text.push_str("|\n");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_are_rows_and_what_is_absent_is_empty() -> anyhow::Result<()> {
+        let metrics = Metrics::parse(
+            "container_network_sockets_used{namespace=\"\",pod=\"\",container=\"web\"} 12\n\
+             container_network_sockets_inuse{container=\"web\",protocol=\"udp\"} 3\n\
+             container_network_sockets_used{namespace=\"a\",pod=\"b\",container=\"\"} 1\n",
+        )?;
+        assert_eq!(
+            render(&metrics),
+            "container  sockets  tcp  tcp6  curr_estab  time_wait  udp\n\
+             a/b              1\n\
+             web             12                                      3\n"
+        );
+        assert_eq!(render(&Metrics::default()), "no container found\n");
+        Ok(())
+    }
+
+    #[test]
+    fn markdown_has_a_rule_below_its_heading() {
+        let lines = [["what", "n"], ["a", "10"]].map(|line| line.map(str::to_owned).to_vec());
+        assert_eq!(
+            markdown(&lines),
+            "| what | n  |\n|------|----|\n| a    | 10 |\n"
+        );
+    }
+}

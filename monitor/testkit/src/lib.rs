@@ -6,6 +6,7 @@
 //! dies with the process that started it. Nothing is a double of anything: where the real thing
 //! can't run, [`mod@require`] says so and the test is skipped, or fails where skips are forbidden.
 
+pub mod cgroup;
 pub mod child;
 pub mod demo;
 pub mod dockerd;

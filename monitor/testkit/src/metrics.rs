@@ -98,6 +98,17 @@ impl Metrics {
         self.matching(name, labels).iter().map(|s| s.value).sum()
     }
 
+    /// The `container` label of the one container in the network namespace `inode`, by
+    /// `container_network_info`.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn container_in(&self, inode: u64) -> Result<&str> {
+        let labels = [("netns", &*inode.to_string())];
+        let info = self.one("container_network_info", &labels)?;
+        Ok(info.labels.get("container").context("no container label")?)
+    }
+
     /// All samples whose labels include `labels`, whatever their name.
     pub fn labelled(&self, labels: &[(&str, &str)]) -> Vec<&Sample> {
         let has = |sample: &&Sample| {

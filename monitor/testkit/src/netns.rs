@@ -105,13 +105,14 @@ impl Netns {
         })
     }
 
-    /// Makes a namespace that also has a name under `/run/netns`, as `ip netns add` gives it. It
-    /// outlives its holder (see [`Process::kill`]) until this guard is dropped.
+    /// Makes a namespace that also has a name under `/run/netns`, as `ip netns add` gives it; its
+    /// holder's command name is `holder`. It outlives that process (see [`Process::kill`]) until
+    /// this guard is dropped.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and when the name is taken or can't be mounted.
+    /// When the name is taken or can't be mounted, or without root's rights.
     pub fn named(name: &str) -> Result<Self> {
-        let mut netns = Self::new(name)?;
+        let mut netns = Self::new("holder")?;
         std::fs::create_dir_all(NAMED)?;
         let path = PathBuf::from(NAMED).join(name);
         std::fs::File::create_new(&path)

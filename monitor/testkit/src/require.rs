@@ -53,6 +53,11 @@ pub fn path(path: impl AsRef<Path>) -> Need {
     need(path.exists(), path.display().to_string())
 }
 
+/// The unified hierarchy of cgroups, writable.
+pub fn cgroup2() -> Need {
+    need(crate::cgroup::root().is_some(), "cgroup2")
+}
+
 /// A kernel at least this new.
 pub fn kernel(major: u32, minor: u32) -> Need {
     let system = rustix::system::uname();

@@ -39,6 +39,18 @@ pub(crate) fn in_netns(command: &mut Command, path: std::ffi::CString) {
     unsafe { command.pre_exec(move || join_netns(&path)) };
 }
 
+/// Puts the child of `command` in the cgroup whose `cgroup.procs` is at `path`.
+pub(crate) fn in_cgroup(command: &mut Command, path: std::ffi::CString) {
+    let hook = move || {
+        let fd = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        // 0 is whoever writes.
+        rustix::io::write(&fd, b"0")?;
+        Ok(())
+    };
+    // SAFETY: the hook opens, writes and closes; the path was made before the fork.
+    unsafe { command.pre_exec(hook) };
+}
+
 /// Moves the calling thread to the network namespace at `path`.
 pub(crate) fn join_netns(path: &CStr) -> io::Result<()> {
     let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;

@@ -1,10 +1,11 @@
 //! Clients: a known number of connections, held or closed, and a churn of them.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use socket2::SockRef;
 
 use super::bounded;
 
@@ -63,6 +64,40 @@ pub fn connect(to: SocketAddr, count: usize, rate: u32, hold: bool) -> Result<Ve
         }
     }
     Ok(held)
+}
+
+/// Makes exactly `count` connections to a listener of its own at `at`, each with a byte there and
+/// back, closed by the client first, and the listener closed at the end: what one
+/// [`Netns::enter`](crate::netns::Netns::enter) can do on its own.
+///
+/// # Errors
+/// When the address is taken, or a connection can't be made.
+pub fn connect_to_self(at: SocketAddr, count: usize) -> Result<()> {
+    let listener = TcpListener::bind(at).with_context(|| format!("can't listen at {at}"))?;
+    let serve = || -> Result<()> {
+        for _ in 0..count {
+            let (mut stream, _) = listener.accept()?;
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            stream.write_all(&byte)?;
+            // The end of the peer's stream: the peer has closed first.
+            ensure!(stream.read(&mut byte)? == 0, "more than one byte came");
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        // It starts in the network namespace of the calling thread.
+        let server = scope.spawn(serve);
+        let connected = connect(at, count, super::FASTEST, false);
+        if connected.is_err() {
+            // Else the server would wait for ever for those that did not come.
+            SockRef::from(&listener).shutdown(Shutdown::Both).ok();
+        }
+        match server.join() {
+            Ok(served) => connected.map(|_| ()).and(served),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// Connects and closes `rate` times a second, for ever: the closing side keeps each in TIME_WAIT

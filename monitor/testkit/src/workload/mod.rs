@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 pub use arguments::USAGE;
-pub use client::{Pace, churn, connect, exchange};
+pub use client::{Pace, churn, connect, connect_to_self, exchange};
 pub use queue::{WAITING, full_accept_queue};
 pub(crate) use server::Echo;
 pub use server::{Where, leak_close_wait, leave_leader, serve};

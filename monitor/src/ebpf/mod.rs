@@ -5,16 +5,16 @@
 
 pub mod btf;
 pub mod offsets;
+mod options;
 mod sys;
 
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use aya::maps::{Array, HashMap, Map, MapError, MapType};
+use anyhow::{Context as _, anyhow};
+use aya::maps::{Array, HashMap, Map, MapError};
 use aya::programs::{BtfTracePoint, Program, TracePoint};
-use aya::sys::is_map_supported;
 use aya::{Ebpf, EbpfLoader, Endianness, include_bytes_aligned};
 use aya_log::EbpfLogger;
 use monitor_ebpf::{Key, KeyWords, Problems, ProblemsWords, Transitions, TransitionsWords};
@@ -22,6 +22,7 @@ use tracing::debug;
 
 use btf::{Btf, BtfError};
 use offsets::{MissingMember, Offsets, Record};
+pub use options::{Attachment, LoadOptions};
 
 /// The tracepoint, as `container_monitor_ebpf_attached` names it.
 pub const TRACEPOINT: &str = "inet_sock_set_state";
@@ -68,42 +69,9 @@ pub enum EbpfError {
     /// The object or a map of it was not taken.
     #[error("the kernel does not take the eBPF object: {0}")]
     Load(String),
-    /// Neither program could be attached.
-    #[error(
-        "no program attaches to {TRACEPOINT}: as tp_btf: {tp_btf}; as tracepoint: {tracepoint}"
-    )]
-    Attach {
-        /// What the kernel said of the typed program.
-        tp_btf: String,
-        /// What the kernel, or the missing tracefs, said of the plain one.
-        tracepoint: String,
-    },
-}
-
-/// How the program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attachment {
-    /// A typed raw tracepoint: direct loads.
-    TpBtf,
-    /// The plain tracepoint: probe reads.
-    Tracepoint,
-}
-
-impl Attachment {
-    /// What the log calls it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TpBtf => "tp_btf",
-            Self::Tracepoint => "tracepoint",
-        }
-    }
-
-    fn program(self) -> &'static str {
-        match self {
-            Self::TpBtf => "transitions_btf",
-            Self::Tracepoint => "transitions_tracepoint",
-        }
-    }
+    /// No program could be attached: what the kernel, or a missing tracefs, said of each.
+    #[error("no program attaches to {TRACEPOINT}: {0}")]
+    Attach(String),
 }
 
 /// The attached program and its maps. Dropping it detaches the program.
@@ -125,11 +93,22 @@ impl TransitionCounter {
     /// # Errors
     /// See [`EbpfError`].
     pub fn load(sysfs: &Path, cookies: bool) -> Result<Self, EbpfError> {
+        Self::load_with(sysfs, cookies, LoadOptions::default())
+    }
+
+    /// [`load`](Self::load) in a way that the caller chooses.
+    ///
+    /// # Errors
+    /// See [`EbpfError`].
+    pub fn load_with(sysfs: &Path, cookies: bool, options: LoadOptions) -> Result<Self, EbpfError> {
         let btf_path = sysfs.join("kernel/btf/vmlinux");
         let offsets = read_offsets(&btf_path, cookies)?;
         let record = read_record(sysfs);
-        let log = is_map_supported(MapType::RingBuf).unwrap_or(false);
-        let object = if log { OBJECT } else { OBJECT_WITHOUT_LOG };
+        let object = if options.warnings {
+            OBJECT
+        } else {
+            OBJECT_WITHOUT_LOG
+        };
         let mut ebpf = {
             let mut loader = EbpfLoader::new();
             // The object has no CO-RE relocations; the loader need not keep the kernel's BTF.
@@ -140,7 +119,7 @@ impl TransitionCounter {
             }
             loader.load(object).map_err(load_error)?
         };
-        let attachment = attach(&mut ebpf, &btf_path, record.is_some())?;
+        let attachment = attach(&mut ebpf, &btf_path, record.is_some(), options.attachments)?;
         let mut map = |name: &str| {
             ebpf.take_map(name)
                 .ok_or_else(|| EbpfError::Load(format!("it has no map {name}")))
@@ -256,27 +235,30 @@ fn read_record(sysfs: &Path) -> Option<Record> {
 }
 
 /// Attaches the first program that the kernel takes.
-fn attach(ebpf: &mut Ebpf, btf: &Path, has_record: bool) -> Result<Attachment, EbpfError> {
-    let tp_btf = match attach_tp_btf(ebpf, btf) {
-        Ok(()) => return Ok(Attachment::TpBtf),
-        Err(error) if os_error(error.as_ref()) == Some(libc::EPERM) => {
-            return Err(EbpfError::NotPermitted);
+fn attach(
+    ebpf: &mut Ebpf,
+    btf: &Path,
+    has_record: bool,
+    attachments: &[Attachment],
+) -> Result<Attachment, EbpfError> {
+    let mut refusals = Vec::new();
+    for &attachment in attachments {
+        let result = match attachment {
+            Attachment::TpBtf => attach_tp_btf(ebpf, btf),
+            Attachment::Tracepoint if has_record => attach_tracepoint(ebpf),
+            Attachment::Tracepoint => Err(anyhow!("tracefs is not mounted at /sys/kernel/tracing")),
+        };
+        match result {
+            Ok(()) => return Ok(attachment),
+            Err(error) if os_error(error.as_ref()) == Some(libc::EPERM) => {
+                return Err(EbpfError::NotPermitted);
+            }
+            Err(error) => {
+                refusals.push(format!("as {}: {}", attachment.as_str(), one_line(&error)));
+            }
         }
-        Err(error) => one_line(&error),
-    };
-    debug!(
-        error = tp_btf,
-        "tp_btf program refused, trying the plain tracepoint"
-    );
-    let tracepoint = if has_record {
-        match attach_tracepoint(ebpf) {
-            Ok(()) => return Ok(Attachment::Tracepoint),
-            Err(error) => one_line(&error),
-        }
-    } else {
-        "tracefs is not mounted at /sys/kernel/tracing".to_owned()
-    };
-    Err(EbpfError::Attach { tp_btf, tracepoint })
+    }
+    Err(EbpfError::Attach(refusals.join("; ")))
 }
 
 fn attach_tp_btf(ebpf: &mut Ebpf, btf: &Path) -> anyhow::Result<()> {

@@ -1,7 +1,8 @@
 //! Child processes that end with their guard, and with the process that started them.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -111,6 +112,30 @@ pub fn output(command: &mut Command) -> Result<String> {
         return Err(anyhow!("{command:?}: {status}: {} {stdout}", stderr.trim()));
     }
     Ok(stdout)
+}
+
+/// Runs `command` to its end, well or badly, at most for `limit`; kills it then. What it writes
+/// must fit a pipe, 64 KiB.
+///
+/// # Errors
+/// When it can't be started, or still runs after `limit`.
+pub fn finish(mut command: Command, limit: Duration) -> Result<Output> {
+    command.stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = Process::spawn(command)?;
+    let status = process.wait(limit)?;
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    if let Some(mut pipe) = process.child().stdout.take() {
+        pipe.read_to_end(&mut stdout)?;
+    }
+    if let Some(mut pipe) = process.child().stderr.take() {
+        pipe.read_to_end(&mut stderr)?;
+    }
+    Ok(Output {
+        status,
+        stdout,
+        stderr,
+    })
 }
 
 /// Whether the process `pid` has ended. A zombie has: it waits for whoever adopted it.

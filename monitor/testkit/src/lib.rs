@@ -20,5 +20,6 @@ pub mod prometheus;
 pub mod require;
 pub mod ss;
 mod sys;
+pub mod tracefs;
 pub mod wait;
 pub mod workload;

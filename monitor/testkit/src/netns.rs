@@ -8,12 +8,13 @@ use std::ffi::CString;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::mount::UnmountFlags;
 
 use crate::child::{Process, find_program};
-use crate::sys;
+use crate::{sys, wait};
 
 /// Where `ip netns` keeps its names.
 const NAMED: &str = "/run/netns";
@@ -123,6 +124,23 @@ impl Netns {
         rustix::mount::mount_bind(source.as_str(), &path)
             .with_context(|| format!("can't mount {source} at {}", path.display()))?;
         Ok(netns)
+    }
+
+    /// Makes namespaces until one has the inode number `inode`, that of one that has ended: the
+    /// kernel gives the lowest free number out, and frees one a moment after its namespace ended.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and when the number is not given out again within ten seconds.
+    pub fn reusing(inode: u64, name: &str) -> Result<Self> {
+        let mut others = Vec::new();
+        wait::until("the number is used again", Duration::from_secs(10), || {
+            let netns = Self::new(name)?;
+            if netns.inode() == inode {
+                return Ok(Some(netns));
+            }
+            others.push(netns);
+            Ok(None)
+        })
     }
 
     /// The process id of the holder.

@@ -65,6 +65,13 @@ fn unshare_netns() -> io::Result<()> {
     Ok(())
 }
 
+/// Moves the calling thread to a mount namespace of its own, a copy of the one it was in.
+pub(crate) fn unshare_mounts() -> io::Result<()> {
+    // SAFETY: NEWNS takes the thread's working directory and root along, no descriptor table.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS)? };
+    Ok(())
+}
+
 /// Sets `lo` up in the network namespace of the calling thread.
 fn loopback_up() -> io::Result<()> {
     let socket = rustix::net::socket(

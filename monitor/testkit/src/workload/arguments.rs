@@ -14,6 +14,7 @@ usage: workload pause
        workload full-accept-queue WHERE BACKLOG
        workload udp PORT COUNT
        workload leaderless WHERE
+       workload listen-in PID...
        workload demo-workload KIND
 WHERE is a port (of both families) or an address such as 127.0.0.1:80 or [::1]:80";
 
@@ -70,6 +71,13 @@ impl Arguments {
             "leaderless" => Work::Leaderless {
                 at: self.next::<Where>("WHERE")?,
             },
+            "listen-in" => {
+                let mut pids = vec![self.next("PID")?];
+                while !self.rest.is_empty() {
+                    pids.push(self.next("PID")?);
+                }
+                Work::ListenIn { pids }
+            }
             crate::dockerd::sweep::SUBCOMMAND => Work::Sweep,
             crate::demo::SUBCOMMAND => Work::Demo(self.next("KIND")?),
             other => bail!("no such subcommand: {other:?}"),

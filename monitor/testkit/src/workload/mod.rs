@@ -18,7 +18,7 @@ pub use arguments::USAGE;
 pub use client::{Pace, churn, connect, connect_to_self, exchange};
 pub use queue::{WAITING, full_accept_queue};
 pub(crate) use server::Echo;
-pub use server::{Where, leak_close_wait, leave_leader, serve};
+pub use server::{Where, leak_close_wait, leave_leader, listen_in, serve};
 pub use udp::datagrams;
 
 /// The most connections or sockets that one workload holds.
@@ -82,6 +82,11 @@ pub enum Work {
         /// Where it listens.
         at: Where,
     },
+    /// Opens and closes a listener in the network namespace of each of these processes.
+    ListenIn {
+        /// Their ids.
+        pids: Vec<u32>,
+    },
     /// One of [`crate::demo::KINDS`], server and clients in one process.
     Demo(crate::demo::Kind),
     /// No workload: the watchdog of a [`Dockerd`](crate::dockerd::Dockerd).
@@ -131,6 +136,7 @@ impl Work {
             Self::FullAcceptQueue { at, backlog } => full_accept_queue(&at, backlog),
             Self::Udp { port, count } => datagrams(port, count),
             Self::Leaderless { at } => leave_leader(at),
+            Self::ListenIn { ref pids } => listen_in(pids),
             Self::Demo(kind) => crate::demo::run(kind),
             Self::Sweep => crate::dockerd::sweep::when_input_ends(),
         }

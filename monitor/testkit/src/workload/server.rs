@@ -87,6 +87,17 @@ pub fn leave_leader(at: Where) -> Result<()> {
     crate::sys::exit_thread()
 }
 
+/// Opens and closes a listener in the network namespace of each process.
+///
+/// # Errors
+/// When a namespace can't be entered.
+pub fn listen_in(pids: &[u32]) -> Result<()> {
+    for pid in pids {
+        crate::netns::enter(*pid, || Ok(TcpListener::bind("127.0.0.1:0")?))?;
+    }
+    Ok(())
+}
+
 /// An echo server on one thread.
 pub(crate) struct Echo {
     epoll: OwnedFd,

@@ -85,7 +85,7 @@ fn a_reused_inode_number_is_another_namespace() -> Result<()> {
     let inode = first.inode();
     ensure!(monitor.metrics()?.container_in(inode)? == "ns-old");
     drop((sockets, first));
-    let second = with_inode(inode, "ns-new")?;
+    let second = Netns::reusing(inode, "ns-new")?;
     let values = namespace_values(second.pid())?;
     let metrics = monitor.metrics()?;
     ensure!(metrics.container_in(inode)? == "ns-new");
@@ -93,19 +93,6 @@ fn a_reused_inode_number_is_another_namespace() -> Result<()> {
     let wrong = differences(&metrics, &[("container", "ns-new")], &values, &values);
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
-}
-
-/// Makes namespaces until one has this number.
-fn with_inode(inode: u64, name: &str) -> Result<Netns> {
-    let mut others = Vec::new();
-    wait::until("the number is used again", SOON, || {
-        let netns = Netns::new(name)?;
-        if netns.inode() == inode {
-            return Ok(Some(netns));
-        }
-        others.push(netns);
-        Ok(None)
-    })
 }
 
 #[test]

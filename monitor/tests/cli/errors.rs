@@ -1,0 +1,237 @@
+//! What is refused: the exit code, and one line that names the flag and the way out.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use testkit::child::{find_program, finish};
+use testkit::require;
+
+use crate::{EXE, QUICK, SOON, command, run, said};
+
+/// Arguments, the number of lines that are said, and what stands in the first.
+const WRONG: &[(&[&str], usize, &[&str])] = &[
+    (
+        &["--web.listen-address=nonsense"],
+        1,
+        &["--web.listen-address nonsense", "HOST:PORT"],
+    ),
+    (
+        &["--web.listen-address=127.0.0.1:99999"],
+        1,
+        &["--web.listen-address 127.0.0.1:99999"],
+    ),
+    (
+        &["--web.listen-address=127.0.0.1:0,x"],
+        1,
+        &["--web.listen-address x"],
+    ),
+    (
+        &["--web.telemetry-path=metrics"],
+        1,
+        &["--web.telemetry-path metrics", "slash"],
+    ),
+    (
+        &["--web.telemetry-path=/healthz"],
+        1,
+        &["--web.telemetry-path /healthz", "taken"],
+    ),
+    (
+        &["--web.telemetry-path=/"],
+        1,
+        &["--web.telemetry-path /:", "taken"],
+    ),
+    (
+        &["--web.telemetry-path=/{a}"],
+        1,
+        &["--web.telemetry-path /{a}", "letters"],
+    ),
+    (
+        &["--discovery=auto,cgroup"],
+        1,
+        &["--discovery", "auto", "alone"],
+    ),
+    (
+        &["--discovery=docker", "--docker.endpoint=ftp://x"],
+        1,
+        &["--docker.endpoint", "ftp", "unix://"],
+    ),
+    (
+        &["--docker.endpoint=unix://"],
+        1,
+        &["--docker.endpoint", "unix:///path"],
+    ),
+    (
+        &["--collector.netstat.fields=("],
+        1,
+        &["--collector.netstat.fields", "group"],
+    ),
+    (
+        &["--require-ebpf", "--no-collector.transitions"],
+        1,
+        &["--require-ebpf", "--no-collector.transitions"],
+    ),
+    (
+        &[
+            "--no-collector.sockstat",
+            "--no-collector.sockstat6",
+            "--no-collector.snmp",
+            "--no-collector.snmp6",
+            "--no-collector.netstat",
+            "--no-collector.transitions",
+        ],
+        1,
+        &["--no-collector.NAME", "leave one on"],
+    ),
+    // These are clap's own words: the first line says it, the rest is its usual advice.
+    (&["--discovery=podman"], 4, &["--discovery", "'podman'"]),
+    (&["--log.level=loud"], 4, &["--log.level", "'loud'"]),
+    (&["--log.format=xml"], 4, &["--log.format", "'xml'"]),
+    (
+        &["--collector.snmp=maybe"],
+        3,
+        &["--collector.snmp", "'maybe'", "boolean"],
+    ),
+    (&["--web.listen-adress=:1"], 7, &["--web.listen-adress"]),
+    (&["--no-such-flag"], 5, &["--no-such-flag"]),
+    (&["extra"], 5, &["'extra'"]),
+];
+
+fn refused(mut command: Command, lines: usize, words: &[&str]) -> Result<()> {
+    // A port that it must not open, and would say so if it did.
+    command.args(["--web.listen-address", "127.0.0.1:0"]);
+    let what = format!("{command:?}");
+    let output = finish(command, SOON)?;
+    let said = said(&output);
+    ensure!(
+        output.status.code() == Some(2),
+        "{what}: {:?} {said:?}",
+        output.status
+    );
+    ensure!(output.stdout.is_empty(), "{what} writes to standard output");
+    ensure!(said.len() == lines, "{what}: {said:#?}");
+    ensure!(said[0].starts_with("error: "), "{what}: {said:?}");
+    for word in words {
+        ensure!(said[0].contains(word), "{what}: no {word:?} in {said:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn wrong_flags_are_named() -> Result<()> {
+    for (args, lines, words) in WRONG {
+        refused(command(&[&["serve"], *args].concat()), *lines, words)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn wrong_variables_are_named() -> Result<()> {
+    for (variable, value, lines, words) in [
+        (
+            "CONTAINER_MONITOR_WEB_TELEMETRY_PATH",
+            "x",
+            1,
+            ["--web.telemetry-path", "slash"],
+        ),
+        (
+            "CONTAINER_MONITOR_LOG_LEVEL",
+            "loud",
+            4,
+            ["--log.level", "'loud'"],
+        ),
+        (
+            "CONTAINER_MONITOR_COLLECTOR_SNMP",
+            "maybe",
+            3,
+            ["--collector.snmp", "'maybe'"],
+        ),
+        ("DOCKER_HOST", "ssh://host", 1, ["DOCKER_HOST", "ssh"]),
+    ] {
+        let mut command = command(&["serve"]);
+        command.env(variable, value);
+        refused(command, lines, &words)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn no_command_shows_what_there_is() -> Result<()> {
+    let output = run(&[])?;
+    let said = said(&output).join("\n");
+    ensure!(output.status.code() == Some(2), "{:?}", output.status);
+    ensure!(said.contains("serve") && said.contains("Usage"), "{said}");
+    Ok(())
+}
+
+/// Demands exit code 1 and one line, an error in the log that has all of `words`.
+fn fails(command: Command, words: &[&str]) -> Result<()> {
+    let what = format!("{command:?}");
+    let output = finish(command, SOON)?;
+    let said = said(&output);
+    ensure!(
+        output.status.code() == Some(1),
+        "{what}: {:?} {said:?}",
+        output.status
+    );
+    ensure!(
+        said.len() == 1 && said[0].contains(" ERROR "),
+        "{what}: {said:#?}"
+    );
+    for word in words {
+        ensure!(said[0].contains(word), "{what}: no {word:?} in {said:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_taken_port() -> Result<()> {
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?.to_string();
+    let args = ["serve", "--web.listen-address", &address];
+    let words = [
+        &*address,
+        "in use",
+        "another port with --web.listen-address",
+    ];
+    fails(command(&args), &words)?;
+    // Also when another one is free: no half of what was asked for.
+    let both = format!("127.0.0.1:0,{address}");
+    fails(command(&["serve", "--web.listen-address", &both]), &words)
+}
+
+#[test]
+fn an_address_of_another_machine() -> Result<()> {
+    let args = ["serve", "--web.listen-address", "192.0.2.1:10042"];
+    fails(command(&args), &["192.0.2.1:10042", "no interface"])
+}
+
+#[test]
+fn no_proc() -> Result<()> {
+    let empty = tempfile::tempdir()?;
+    let path = empty.path().to_string_lossy().into_owned();
+    let with_procfs = |path: &str| {
+        let mut command = command(&QUICK);
+        command.arg("--path.procfs").arg(path);
+        command
+    };
+    let missing = format!("{path}/none");
+    fails(with_procfs(&missing), &[&missing, "--path.procfs"])?;
+    fails(with_procfs(&path), &["process 1"])
+}
+
+#[test]
+fn without_rights() -> Result<()> {
+    testkit::require!(require::root(), require::program("setpriv"));
+    // Where anybody may run it.
+    let folder = tempfile::tempdir()?;
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))?;
+    let program = folder.path().join("container-monitor");
+    std::fs::copy(EXE, &program)?;
+    let setpriv = find_program("setpriv").context("no setpriv")?;
+    let mut command = Command::new(setpriv);
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.arg(program).args(QUICK).env_clear();
+    fails(command, &["process 1", "run as root", "CAP_SYS_PTRACE"])
+}

@@ -118,8 +118,10 @@ fn variables_do_what_flags_do() -> Result<()> {
     Ok(())
 }
 
+type Labels = &'static [(&'static str, &'static str)];
+
 /// A family of each collector that no other one has.
-const FAMILIES: [(&str, &str, &[(&str, &str)]); 5] = [
+const FAMILIES: [(&str, &str, Labels); 5] = [
     (
         "sockstat",
         "container_network_sockets_inuse",

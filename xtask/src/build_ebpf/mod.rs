@@ -82,8 +82,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let recorded = read(&folder.join(SOURCES))?;
         if recorded.trim_end() != hash {
             bail!(
-                "{FOLDER}/{SOURCES} is {recorded} and the sources' hash is {hash}: run `cargo \
-                 xtask build-ebpf` and commit what it writes"
+                "{FOLDER}/{SOURCES} is {} and the sources' hash is {hash}: run `cargo \
+                 xtask build-ebpf` and commit what it writes",
+                recorded.trim_end()
             );
         }
     }

@@ -1,6 +1,6 @@
 //! One collection at a time: scrapes that come while one is under way share its result.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -28,12 +28,20 @@ impl<T: Send + Sync + 'static> SingleFlight<T> {
     /// `None` when the work panicked.
     pub async fn get(&self) -> Option<Arc<T>> {
         let mut result = self.join();
-        let ready = result.wait_for(Option::is_some).await.ok()?;
-        ready.clone()
+        let ready = result.wait_for(Option::is_some).await.ok()?.clone();
+        // The result lives as long as somebody sends it, not until the next scrape.
+        let mut pending = self.lock();
+        if pending
+            .as_ref()
+            .is_some_and(|pending| pending.same_channel(&result))
+        {
+            *pending = None;
+        }
+        ready
     }
 
     fn join(&self) -> Pending<T> {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.lock();
         if let Some(running) = pending.as_ref()
             // Neither finished nor given up in a panic.
             && running.borrow().is_none()
@@ -53,6 +61,10 @@ impl<T: Send + Sync + 'static> SingleFlight<T> {
             sender.send_replace(Some(Arc::new(work())));
         });
         receiver
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Pending<T>>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

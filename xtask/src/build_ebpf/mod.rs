@@ -127,8 +127,8 @@ fn fetch(toolchain: &Toolchain, root: &Path) -> Result<()> {
 fn rustflags() -> Result<OsString> {
     let mut flags = OsString::from(RUSTFLAGS);
     let folder = cargo::home().join("registry/src");
-    let entries = std::fs::read_dir(&folder)
-        .with_context(|| format!("cannot read {}", folder.display()))?;
+    let entries =
+        std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
     for entry in entries {
         // cargo splits the flags at this character.
         flags.push("\x1f--remap-path-prefix=");

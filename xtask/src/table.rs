@@ -150,10 +150,22 @@ mod tests {
         assert_eq!(
             render(&metrics),
             "container  sockets  tcp  tcp6  curr_estab  time_wait  udp\n\
-             a/b              1\n\
-             web             12                                      3\n"
+             web             12                                      3\n\
+             a/b              1\n"
         );
         assert_eq!(render(&Metrics::default()), "no container found\n");
+        Ok(())
+    }
+
+    #[test]
+    fn the_rest_of_a_long_list_is_counted() -> anyhow::Result<()> {
+        let rows =
+            (0..23).map(|n| format!("container_network_sockets_used{{container=\"c{n}\"}} {n}\n"));
+        let text = render(&Metrics::parse(&rows.collect::<String>())?);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 1 + MAX_ROWS + 1);
+        assert!(lines[1].starts_with("c22 "), "{text}");
+        assert_eq!(lines.last(), Some(&"and 3 more"));
         Ok(())
     }
 

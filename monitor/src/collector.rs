@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tracing::{debug, warn};
 
-use crate::discovery::cgroup::Scanner;
+use crate::discovery::scan::{ScanMode, ScanSource};
 use crate::discovery::{Inventory, SourceState, SourceStatus};
 use crate::metrics::own::{CollectorStatus, DiscoveryStatus, EbpfStatus, OwnMetrics, OwnStatus};
 use crate::metrics::{CounterFile, Counters, HostValues, Schema};
@@ -23,16 +23,8 @@ use crate::snapshot::{Samples, Snapshot};
 /// Name of the collector of TCP state transitions.
 pub const TRANSITIONS: &str = "transitions";
 
-/// When the source without a runtime is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScanMode {
-    /// Never.
-    Off,
-    /// Until a runtime has answered.
-    UntilRuntimeAnswers,
-    /// Always, for what no runtime knows.
-    Always,
-}
+/// Name under which finding and placing containers shows among the collectors.
+const DISCOVERY: &str = "discovery";
 
 /// What a [`Collector`] is made of.
 #[derive(Debug)]
@@ -66,13 +58,12 @@ pub struct Collector {
     placer: Placer,
     host: HostNamespace,
     init: Arc<Process>,
-    scanner: Scanner,
+    scan: ScanSource,
     namespaces: NamespaceSampler,
     /// Failed samples since start, by collector.
     errors: HashMap<&'static str, u64>,
     dropped: u64,
     collections: u64,
-    was_denied: bool,
     last_len: usize,
     buffer: Vec<u8>,
 }
@@ -92,18 +83,16 @@ impl Collector {
             inode: placer.host_inode(),
             cookie: cookie.flatten().and_then(Result::ok),
         };
-        let namespaces = NamespaceSampler::new(&parts.schema, &parts.files);
         Ok(Self {
-            parts,
             placer,
             host,
             init,
-            scanner: Scanner::new(),
-            namespaces,
+            scan: ScanSource::new(parts.scan),
+            namespaces: NamespaceSampler::new(&parts.schema, &parts.files),
+            parts,
             errors: HashMap::new(),
             dropped: 0,
             collections: 0,
-            was_denied: false,
             last_len: 0,
             buffer: Vec::new(),
         })
@@ -140,51 +129,31 @@ impl Collector {
 
     /// Finds out where all containers stand.
     fn place(&mut self, status: &mut OwnStatus) -> Placement {
+        let start = Instant::now();
         let Parts {
-            inventory,
-            scan,
-            procfs,
-            ..
+            inventory, procfs, ..
         } = &self.parts;
         // Before the containers: who says that its list is complete has it complete by then.
         let sources = inventory.sources();
         let containers = inventory.containers();
-        let scans = match scan {
-            ScanMode::Off => false,
-            ScanMode::UntilRuntimeAnswers => !inventory.any_answered(),
-            ScanMode::Always => true,
-        };
-        let mut scan_succeeded = true;
-        let mut denied = 0;
-        let host_inode = self.host.inode;
-        let scanner = &mut self.scanner;
+        let scans = self.scan.is_active(&sources);
         let placement = self.placer.place(&containers, |known| {
-            if !scans {
-                return Vec::new();
-            }
-            match scanner.scan(procfs, host_inode, known) {
-                Ok(scan) => {
-                    denied = scan.denied;
-                    scan.containers
-                }
-                Err(error) => {
-                    warn!(%error, "cannot scan the proc file system for containers");
-                    scan_succeeded = false;
-                    Vec::new()
-                }
+            if scans {
+                self.scan.containers(procfs, self.host.inode, known)
+            } else {
+                Vec::new()
             }
         });
-        if denied > 0 && !std::mem::replace(&mut self.was_denied, true) {
-            warn!(
-                processes = denied,
-                "cannot look at the network namespaces of some processes; their containers are \
-                 missing (needs CAP_SYS_PTRACE)"
-            );
-        }
-        self.count_errors("discovery", placement.errors);
-        status.discovery = discovery_status(sources, scans.then_some(scan_succeeded));
+        status.discovery = discovery_status(&sources, scans.then(|| self.scan.status()));
         status.network_namespaces = placement.namespaces.len() as u64;
         status.containers = count_by_runtime(&placement);
+        status.collectors.push(CollectorStatus {
+            name: DISCOVERY,
+            // One container that fails is an error; discovery has failed when nothing is up.
+            success: status.discovery.is_empty() || status.discovery.iter().any(|source| source.up),
+            duration: start.elapsed(),
+            errors: self.count_errors(DISCOVERY, placement.errors),
+        });
         placement
     }
 
@@ -255,6 +224,7 @@ impl Collector {
             missed_events: sample.as_ref().and_then(|sample| sample.missed),
             map_entries: sample.as_ref().map(|sample| sample.entries),
             map_full: sample.as_ref().map(|sample| sample.map_full),
+            unlisted: sample.as_ref().map(|sample| sample.unlisted),
         });
         let errors = self.count_errors(TRANSITIONS, u64::from(failed));
         status.collectors.push(CollectorStatus {
@@ -297,18 +267,21 @@ impl Collector {
     }
 }
 
-/// What the sources say, and the scan of `/proc` where it was made.
-fn discovery_status(sources: Vec<SourceStatus>, scan: Option<bool>) -> Vec<DiscoveryStatus> {
-    let runtimes = sources
-        .into_iter()
+/// What the runtimes say, and the scan of `/proc` where it was made.
+fn discovery_status(
+    runtimes: &[SourceStatus],
+    scan: Option<(&'static str, bool)>,
+) -> Vec<DiscoveryStatus> {
+    let runtimes = runtimes
+        .iter()
         .filter(|source| source.state != SourceState::Absent)
         .map(|source| DiscoveryStatus {
             runtime: source.runtime,
             up: source.state == SourceState::Up,
             events: source.events,
         });
-    let scan = scan.map(|up| DiscoveryStatus {
-        runtime: "cgroup",
+    let scan = scan.map(|(runtime, up)| DiscoveryStatus {
+        runtime,
         up,
         events: 0,
     });

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use regex_lite::Regex;
 
 use crate::cli::{DiscoverySource, LogFormat, LogLevel, ServeArgs};
-use crate::collector::{ScanMode, TRANSITIONS};
+use crate::collector::TRANSITIONS;
 use crate::discovery::docker::{Endpoint, EndpointError, parse_endpoint};
+use crate::discovery::scan::ScanMode;
 use crate::metrics::CounterFile;
 
 /// A collector that can be switched off.

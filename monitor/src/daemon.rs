@@ -28,6 +28,10 @@ use crate::procfs::{ProcFs, Process};
 use crate::sampler::transitions::TransitionSampler;
 use crate::serve::{SingleFlight, Site, router};
 
+/// How often a collection is made where nobody asks for one: it lets go of what is gone, from
+/// guards to entries of the eBPF map.
+const UPKEEP: Duration = Duration::from_secs(60);
+
 /// How long open connections may take to end after a signal.
 const DRAIN: Duration = Duration::from_secs(4);
 
@@ -93,6 +97,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         telemetry_path: config.telemetry_path.as_str().into(),
     };
     let mut servers = serve(listeners, &site, &stopped)?;
+    tokio::spawn(upkeep(Arc::clone(&site.metrics)));
     tokio::spawn(async move {
         inventory.settled().await;
         info!("ready: the first discovery has ended");
@@ -150,6 +155,15 @@ fn serve(
         servers.spawn(async move { server.await.context("cannot serve") });
     }
     Ok(servers)
+}
+
+async fn upkeep(collections: Arc<SingleFlight<String>>) {
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        if collections.idle_for() >= UPKEEP {
+            collections.get().await;
+        }
+    }
 }
 
 /// Waits for the signal to stop.

@@ -40,7 +40,7 @@ pub struct Snapshot {
     transitions: Vec<(Labels, Counts)>,
     info: Vec<Labels>,
     host: HostValues,
-    /// Namespaces left out because another one stands under the same name.
+    /// Series left out because another namespace stands under the same name.
     pub dropped: u64,
 }
 
@@ -125,7 +125,7 @@ impl Snapshot {
                 Entry::Vacant(place) => {
                     place.insert(counters);
                 }
-                Entry::Occupied(_) => self.dropped += 1,
+                Entry::Occupied(_) => self.dropped += counters.count(),
             }
         }
         let labelled = named

@@ -10,7 +10,7 @@ fn path(name: &str) -> PathBuf {
 }
 
 fn bytes(name: &str) -> Vec<u8> {
-    std::fs::read(path(name)).expect("checked in")
+    std::fs::read(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 #[test]

@@ -34,8 +34,11 @@ const COLUMNS: [Column; 6] = [
     column("udp", INUSE, Some("udp")),
 ];
 
-/// What a scrape says of each network namespace's owner, aligned. A value that is not there is
-/// an empty cell.
+/// Rows of [`render`]; more would scroll the best ones away.
+const MAX_ROWS: usize = 20;
+
+/// What a scrape says of the owners of network namespaces, most sockets first, aligned. A value
+/// that is not there is an empty cell.
 pub(crate) fn render(metrics: &Metrics) -> String {
     let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (at, column) in COLUMNS.iter().enumerate() {
@@ -57,11 +60,19 @@ pub(crate) fn render(metrics: &Metrics) -> String {
             .map(str::to_owned)
             .collect(),
     ];
-    lines.extend(rows.into_iter().map(|(name, mut row)| {
+    let mut rows: Vec<(String, Vec<String>)> = rows.into_iter().collect();
+    // Stable, so that equals stay in the order of their names.
+    rows.sort_by_key(|(_, row)| std::cmp::Reverse(row[0].parse::<u64>().unwrap_or(0)));
+    let more = rows.len().saturating_sub(MAX_ROWS);
+    lines.extend(rows.into_iter().take(MAX_ROWS).map(|(name, mut row)| {
         row.insert(0, name);
         row
     }));
-    align(&lines)
+    let mut text = align(&lines);
+    if more > 0 {
+        text.push_str(&format!("and {more} more\n"));
+    }
+    text
 }
 
 /// A container's or a pod's name.
@@ -139,10 +150,22 @@ mod tests {
         assert_eq!(
             render(&metrics),
             "container  sockets  tcp  tcp6  curr_estab  time_wait  udp\n\
-             a/b              1\n\
-             web             12                                      3\n"
+             web             12                                      3\n\
+             a/b              1\n"
         );
         assert_eq!(render(&Metrics::default()), "no container found\n");
+        Ok(())
+    }
+
+    #[test]
+    fn the_rest_of_a_long_list_is_counted() -> anyhow::Result<()> {
+        let rows =
+            (0..23).map(|n| format!("container_network_sockets_used{{container=\"c{n}\"}} {n}\n"));
+        let text = render(&Metrics::parse(&rows.collect::<String>())?);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 1 + MAX_ROWS + 1);
+        assert!(lines[1].starts_with("c22 "), "{text}");
+        assert_eq!(lines.last(), Some(&"and 3 more"));
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 pub mod cgroup;
 pub mod container_id;
 pub mod docker;
+pub mod scan;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -62,6 +62,8 @@ pub struct EbpfStatus {
     pub map_entries: Option<u64>,
     /// Events that were not counted because the map was full.
     pub map_full: Option<u64>,
+    /// Events between two states that no counter is for.
+    pub unlisted: Option<u64>,
 }
 
 /// What the exporter says of itself at one collection.
@@ -169,6 +171,7 @@ impl OwnMetrics {
             family(&table::EBPF_MISSED_EVENTS, some(ebpf.missed_events)),
             family(&table::EBPF_MAP_ENTRIES, some(ebpf.map_entries)),
             family(&table::EBPF_MAP_FULL, some(ebpf.map_full)),
+            family(&table::EBPF_UNLISTED, some(ebpf.unlisted)),
         ]
     }
 }

@@ -33,6 +33,11 @@ impl Counters {
         self.0[slot] = value;
     }
 
+    /// How many values there are.
+    pub fn count(&self) -> u64 {
+        self.0.iter().flatten().count() as u64
+    }
+
     /// Forgets all values.
     pub fn clear(&mut self) {
         self.0.fill(None);

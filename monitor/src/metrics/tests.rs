@@ -129,6 +129,7 @@ fn promtool_accepts_all_that_is_written() {
             missed_events: Some(0),
             map_entries: Some(1),
             map_full: Some(0),
+            unlisted: Some(0),
         }),
         containers: vec![("docker", 2)],
         ..OwnStatus::default()

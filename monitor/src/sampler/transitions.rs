@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use monitor_ebpf::{Key, SLOTS, Transitions, UNLISTED};
+use monitor_ebpf::{Key, MAX_KEYS, SLOTS, Transitions, UNLISTED};
 use tracing::debug;
 
 use crate::cgroups::Cgroups;
@@ -19,6 +19,9 @@ use crate::netns::Placement;
 /// How long an entry of a namespace or cgroup that nobody knows is kept: a container's first
 /// connections are counted before a runtime tells of it.
 const KEEP_UNKNOWN: Duration = Duration::from_secs(120);
+
+/// The same while the map is more than half full.
+const KEEP_UNKNOWN_CROWDED: Duration = Duration::from_secs(10);
 
 /// Counts by slot.
 pub type Counts = [u64; SLOTS];
@@ -98,6 +101,12 @@ impl TransitionSampler {
         self.unknown_since.retain(|key, _| known.contains(key));
         self.refresh_cgroups(&entries, now);
 
+        let crowded = entries.len() > MAX_KEYS as usize / 2;
+        let keep = if crowded {
+            KEEP_UNKNOWN_CROWDED
+        } else {
+            KEEP_UNKNOWN
+        };
         let places = Places::new(placement, host, self.counter.has_cookie());
         let mut tally = Tally::default();
         let mut total = self.removed;
@@ -118,7 +127,10 @@ impl TransitionSampler {
             tally.add(container.map(Subject::Container).or(namespace), counted);
             let known = namespace.is_some() && self.cgroups.may_exist(key.cgroup);
             if container.is_none() && !known {
-                self.outdate(key, counted, namespace.is_some(), now);
+                let since = *self.unknown_since.entry(key).or_insert(now);
+                if now - since >= keep {
+                    self.retire(key, counted, namespace.is_some());
+                }
             } else {
                 self.unknown_since.remove(&key);
             }
@@ -158,13 +170,8 @@ impl TransitionSampler {
         }
     }
 
-    /// Removes an entry that has been unknown for long. Where only its cgroup is gone, its counts
-    /// stay with the namespace.
-    fn outdate(&mut self, key: Key, counted: &Counts, has_namespace: bool, now: Instant) {
-        let since = *self.unknown_since.entry(key).or_insert(now);
-        if now - since < KEEP_UNKNOWN {
-            return;
-        }
+    /// Removes an entry. Where only its cgroup is gone, its counts stay with the namespace.
+    fn retire(&mut self, key: Key, counted: &Counts, has_namespace: bool) {
         if let Err(error) = self.counter.remove(key) {
             debug!(?key, %error, "cannot remove an entry of the transition map");
             return;

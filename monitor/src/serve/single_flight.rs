@@ -1,6 +1,7 @@
 //! One collection at a time: scrapes that come while one is under way share its result.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -12,7 +13,13 @@ type Pending<T> = watch::Receiver<Option<Arc<T>>>;
 /// Runs a blocking piece of work on a thread of its own, never twice at a time.
 pub struct SingleFlight<T> {
     work: Arc<Mutex<dyn FnMut() -> T + Send>>,
-    pending: Mutex<Option<Pending<T>>>,
+    runs: Mutex<Runs<T>>,
+}
+
+struct Runs<T> {
+    /// The run that somebody waits for.
+    pending: Option<Pending<T>>,
+    last_start: Instant,
 }
 
 impl<T: Send + Sync + 'static> SingleFlight<T> {
@@ -20,7 +27,10 @@ impl<T: Send + Sync + 'static> SingleFlight<T> {
     pub fn new(work: impl FnMut() -> T + Send + 'static) -> Self {
         Self {
             work: Arc::new(Mutex::new(work)),
-            pending: Mutex::new(None),
+            runs: Mutex::new(Runs {
+                pending: None,
+                last_start: Instant::now(),
+            }),
         }
     }
 
@@ -28,13 +38,27 @@ impl<T: Send + Sync + 'static> SingleFlight<T> {
     /// `None` when the work panicked.
     pub async fn get(&self) -> Option<Arc<T>> {
         let mut result = self.join();
-        let ready = result.wait_for(Option::is_some).await.ok()?;
-        ready.clone()
+        let ready = result.wait_for(Option::is_some).await.ok()?.clone();
+        // The result lives as long as somebody sends it, not until the next scrape.
+        let mut runs = self.lock();
+        if runs
+            .pending
+            .as_ref()
+            .is_some_and(|pending| pending.same_channel(&result))
+        {
+            runs.pending = None;
+        }
+        ready
+    }
+
+    /// Time since the work was last begun, or since the start.
+    pub fn idle_for(&self) -> Duration {
+        self.lock().last_start.elapsed()
     }
 
     fn join(&self) -> Pending<T> {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = pending.as_ref()
+        let mut runs = self.lock();
+        if let Some(running) = &runs.pending
             // Neither finished nor given up in a panic.
             && running.borrow().is_none()
             && running.has_changed().is_ok()
@@ -42,7 +66,8 @@ impl<T: Send + Sync + 'static> SingleFlight<T> {
             return running.clone();
         }
         let (sender, receiver) = watch::channel(None);
-        *pending = Some(receiver.clone());
+        runs.pending = Some(receiver.clone());
+        runs.last_start = Instant::now();
         let work = Arc::clone(&self.work);
         spawn_blocking(move || {
             // After a panic the work's state is what the panic left; better that than no metrics.
@@ -53,6 +78,10 @@ impl<T: Send + Sync + 'static> SingleFlight<T> {
             sender.send_replace(Some(Arc::new(work())));
         });
         receiver
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Runs<T>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

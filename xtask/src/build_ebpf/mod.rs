@@ -47,6 +47,9 @@ const ARGUMENTS: [&str; 9] = [
 ];
 /// Linker: emit BTF.
 const RUSTFLAGS: &str = "-Clink-arg=--btf";
+/// What stands in the object for the folder of downloaded crates, whose name tells where they came
+/// from.
+const REGISTRY: &str = "registry";
 
 /// Options of `build-ebpf`.
 #[derive(Debug, clap::Args)]
@@ -82,8 +85,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let recorded = read(&folder.join(SOURCES))?;
         if recorded.trim_end() != hash {
             bail!(
-                "{FOLDER}/{SOURCES} is {recorded} and the sources' hash is {hash}: run `cargo \
-                 xtask build-ebpf` and commit what it writes"
+                "{FOLDER}/{SOURCES} is {} and the sources' hash is {hash}: run `cargo \
+                 xtask build-ebpf` and commit what it writes",
+                recorded.trim_end()
             );
         }
     }
@@ -91,6 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let toolchain = toolchain::find(args.toolchain, &recorded)?;
     eprintln!("building with {}", toolchain.name);
 
+    fetch(&toolchain, &root)?;
     let target = root.join("target/bpf");
     let built = VARIANTS
         .map(|(name, features)| build(&toolchain, &root, &target, name, features))
@@ -110,6 +115,29 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
+/// Downloads the crates, so that [`rustflags`] knows their folders.
+fn fetch(toolchain: &Toolchain, root: &Path) -> Result<()> {
+    let mut command = Command::new(&toolchain.cargo);
+    cargo::forget_settings(&mut command);
+    command.current_dir(root).env("RUSTC", &toolchain.rustc);
+    shell::run(command.args(["fetch", "--locked", "--quiet"]))
+}
+
+/// [`RUSTFLAGS`], with every folder of downloaded crates called [`REGISTRY`].
+fn rustflags() -> Result<OsString> {
+    let mut flags = OsString::from(RUSTFLAGS);
+    let folder = cargo::home().join("registry/src");
+    let entries =
+        std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    for entry in entries {
+        // cargo splits the flags at this character.
+        flags.push("\x1f--remap-path-prefix=");
+        flags.push(entry?.path());
+        flags.push(format!("={REGISTRY}"));
+    }
+    Ok(flags)
+}
+
 /// Builds one variant and gives the path of the stripped object.
 fn build(
     toolchain: &Toolchain,
@@ -125,7 +153,7 @@ fn build(
         .env("RUSTC", &toolchain.rustc)
         // Lets a stable compiler take the unstable flags; a nightly one does in any case.
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS)
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags()?)
         // The linker goes by PATH: as a flag, its path would be part of what is hashed into names.
         .env("PATH", path_with(&toolchain.bpf_linker)?)
         .args(ARGUMENTS)

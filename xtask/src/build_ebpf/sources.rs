@@ -17,7 +17,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 
-use super::{ARGUMENTS, RUSTFLAGS, VARIANTS, read};
+use super::{ARGUMENTS, REGISTRY, RUSTFLAGS, VARIANTS, read};
 
 const CRATE: &str = "monitor-ebpf";
 
@@ -135,7 +135,7 @@ fn locked(text: &str) -> Vec<Item> {
 /// How cargo is called.
 fn recipe() -> String {
     let mut words = ARGUMENTS.to_vec();
-    words.push(RUSTFLAGS);
+    words.extend([RUSTFLAGS, REGISTRY]);
     for (name, features) in VARIANTS {
         words.push(name);
         words.extend(features);

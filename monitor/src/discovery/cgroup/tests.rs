@@ -264,39 +264,6 @@ fn helper_whose_leader_exits() {
 }
 
 #[test]
-fn a_process_of_the_same_cgroup_stands_in_where_there_is_no_id() {
-    let cgroup = Cgroup::new(&["plain"]);
-    let island = Island::start_in(
-        &cgroup,
-        "(sleep 600 & echo $! >$CGROUP/plain/cgroup.procs; echo $! >/run/pid
-          exec tail -f /dev/null) &
-         await /run/pid
-         unshare -n sleep 601 & echo $! >$CGROUP/plain/cgroup.procs; say $!; pause",
-    );
-    let [first, second] = island.said()[..] else {
-        panic!("{:?}", island.said());
-    };
-    let container = Container {
-        id: String::new(),
-        name: String::new(),
-        image: String::new(),
-        runtime: Runtime::None,
-        pod: None,
-        sandbox: false,
-        network_mode: String::new(),
-        started: 0,
-        process: Arc::new(island.procfs.process(first).unwrap()),
-    };
-    // A zombie: its parent, which is `tail` by now, does not wait for it.
-    island.kill(first);
-    assert!(container.process.netns_inode().is_err());
-    assert_eq!(
-        replacement(&island.procfs, &container).unwrap().pid(),
-        second
-    );
-}
-
-#[test]
 fn the_own_proc_is_scanned_without_an_error() {
     let procfs = crate::procfs::ProcFs::open("/proc".as_ref()).unwrap();
     let own = procfs.netns_inode(std::process::id()).unwrap();

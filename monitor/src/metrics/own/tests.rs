@@ -39,6 +39,7 @@ fn full() -> OwnStatus {
             missed_events: Some(11),
             map_entries: Some(12),
             map_full: Some(13),
+            unlisted: Some(14),
         }),
     }
 }
@@ -72,6 +73,7 @@ fn a_full_status_gives_every_metric_of_the_table_with_its_help_and_type() {
         r#"container_monitor_ebpf_attached{program="inet_sock_set_state"} 1"#,
         "container_monitor_ebpf_events_total 1099511627776",
         "container_monitor_ebpf_map_full_total 13",
+        "container_monitor_ebpf_unlisted_transitions_total 14",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }

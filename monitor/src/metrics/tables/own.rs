@@ -140,6 +140,15 @@ pub const EBPF_MAP_FULL: Metric = Metric::counter(
     "eBPF map",
 );
 
+/// Events between states that no counter is for.
+pub const EBPF_UNLISTED: Metric = Metric::counter(
+    "container_monitor_ebpf_unlisted_transitions_total",
+    "Events between two TCP states that this version does not know to follow each other; \
+     counted here alone",
+    &[],
+    "eBPF map",
+);
+
 /// All of them.
 pub const METRICS: &[Metric] = &[
     BUILD_INFO,
@@ -159,4 +168,5 @@ pub const METRICS: &[Metric] = &[
     EBPF_MISSED_EVENTS,
     EBPF_MAP_ENTRIES,
     EBPF_MAP_FULL,
+    EBPF_UNLISTED,
 ];

@@ -1,0 +1,89 @@
+//! When `/proc` is scanned for containers, and how the scans went; the scan itself stands in
+//! [`cgroup`](super::cgroup).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::SourceStatus;
+use super::cgroup::Scanner;
+use crate::container::Container;
+use crate::procfs::ProcFs;
+
+/// The value of the `runtime` label of the source without a runtime.
+const RUNTIME: &str = "cgroup";
+
+/// When the source without a runtime is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanMode {
+    /// Never.
+    Off,
+    /// Until a runtime has answered.
+    UntilRuntimeAnswers,
+    /// Always, for what no runtime knows.
+    Always,
+}
+
+/// The source without a runtime. It is asked at every scrape, so that it has no state that could
+/// be out of date.
+#[derive(Debug)]
+pub struct ScanSource {
+    mode: ScanMode,
+    scanner: Scanner,
+    was_denied: bool,
+    is_up: bool,
+}
+
+impl ScanSource {
+    /// A source that has not scanned yet.
+    pub fn new(mode: ScanMode) -> Self {
+        Self {
+            mode,
+            scanner: Scanner::new(),
+            was_denied: false,
+            is_up: true,
+        }
+    }
+
+    /// Whether the next [`containers`](Self::containers) will scan, given what the runtimes say.
+    pub fn is_active(&self, runtimes: &[SourceStatus]) -> bool {
+        match self.mode {
+            ScanMode::Off => false,
+            ScanMode::UntilRuntimeAnswers => !runtimes.iter().any(|runtime| runtime.answered),
+            ScanMode::Always => true,
+        }
+    }
+
+    /// The containers in network namespaces other than the host's and those in `known`.
+    pub fn containers(
+        &mut self,
+        procfs: &ProcFs,
+        host_inode: u64,
+        known: &HashSet<u64>,
+    ) -> Vec<Arc<Container>> {
+        let scan = match self.scanner.scan(procfs, host_inode, known) {
+            Ok(scan) => scan,
+            Err(error) => {
+                if std::mem::replace(&mut self.is_up, false) {
+                    warn!(%error, "cannot scan the proc file system for containers");
+                }
+                return Vec::new();
+            }
+        };
+        self.is_up = true;
+        if scan.denied > 0 && !std::mem::replace(&mut self.was_denied, true) {
+            warn!(
+                processes = scan.denied,
+                "cannot look at the network namespaces of some processes; their containers are \
+                 missing (needs CAP_SYS_PTRACE)"
+            );
+        }
+        scan.containers
+    }
+
+    /// What the metrics show of it.
+    pub fn status(&self) -> (&'static str, bool) {
+        (RUNTIME, self.is_up)
+    }
+}

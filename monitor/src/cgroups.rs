@@ -39,6 +39,16 @@ impl Cgroups {
         }
     }
 
+    /// A host with these cgroups, each with its container's id where it is one's.
+    #[cfg(test)]
+    pub(crate) fn known(cgroups: &[(u64, Option<&str>)]) -> Self {
+        let containers = cgroups.iter().map(|&(id, name)| (id, name.map(Arc::from)));
+        Self {
+            root: open(Path::new("/"), FLAGS, Mode::empty()).ok(),
+            containers: containers.collect(),
+        }
+    }
+
     /// The container that cgroup `id` belongs to, as of the last [`Cgroups::refresh`].
     pub fn container(&self, id: u64) -> Option<&Arc<str>> {
         self.containers.get(&id)?.as_ref()

@@ -20,3 +20,5 @@ pub mod procfs;
 pub mod sampler;
 pub mod serve;
 pub mod snapshot;
+#[cfg(test)]
+mod testing;

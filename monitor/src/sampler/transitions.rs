@@ -3,13 +3,20 @@
 //! The program counts by namespace and cgroup. Here both are turned into a container: the one
 //! whose cgroup it is, else the owner of the namespace, so that the sum over a namespace is whole.
 
-use std::collections::{HashMap, HashSet};
+mod ledger;
+mod places;
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use monitor_ebpf::{Key, MAX_KEYS, SLOTS, Transitions, UNLISTED};
 use tracing::debug;
+
+use self::ledger::Ledger;
+use self::places::Places;
 
 use crate::cgroups::Cgroups;
 use crate::container::Container;
@@ -60,12 +67,7 @@ pub struct TransitionSampler {
     counter: TransitionCounter,
     cgroups: Cgroups,
     cgroups_read: Option<Instant>,
-    /// Counts of cgroups that are gone, by living namespace: they stand under its owner.
-    retired: HashMap<u64, Counts>,
-    /// Sum of all counts that were removed from the map.
-    removed: Counts,
-    /// When an entry was first seen whose namespace or cgroup nobody knows.
-    unknown_since: HashMap<Key, Instant>,
+    ledger: Ledger,
 }
 
 impl TransitionSampler {
@@ -75,9 +77,7 @@ impl TransitionSampler {
             counter,
             cgroups,
             cgroups_read: None,
-            retired: HashMap::new(),
-            removed: [0; SLOTS],
-            unknown_since: HashMap::new(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -97,8 +97,6 @@ impl TransitionSampler {
     ) -> io::Result<TransitionSample<'a>> {
         let now = Instant::now();
         let entries = self.counter.read()?;
-        let known: HashSet<&Key> = entries.iter().map(|(key, _)| key).collect();
-        self.unknown_since.retain(|key, _| known.contains(key));
         self.refresh_cgroups(&entries, now);
 
         let crowded = entries.len() > MAX_KEYS as usize / 2;
@@ -108,43 +106,20 @@ impl TransitionSampler {
             KEEP_UNKNOWN
         };
         let places = Places::new(placement, host, self.counter.has_cookie());
-        let mut tally = Tally::default();
-        let mut total = self.removed;
-        for &(
-            key,
-            Transitions {
-                inode,
-                counts: ref counted,
-            },
-        ) in &entries
-        {
-            add(&mut total, counted);
-            let namespace = places.namespace(key.netns, inode);
-            let container = self
-                .cgroups
-                .container(key.cgroup)
-                .and_then(|id| places.container(id));
-            tally.add(container.map(Subject::Container).or(namespace), counted);
-            let known = namespace.is_some() && self.cgroups.may_exist(key.cgroup);
-            if container.is_none() && !known {
-                let since = *self.unknown_since.entry(key).or_insert(now);
-                if now - since >= keep {
-                    self.retire(key, counted, namespace.is_some());
-                }
-            } else {
-                self.unknown_since.remove(&key);
+        let account = self
+            .ledger
+            .account(&entries, &places, &self.cgroups, now, keep);
+        for key in account.outdated {
+            match self.counter.remove(key) {
+                Ok(()) => self.ledger.retire(key, &entries, &places),
+                Err(error) => debug!(?key, %error, "cannot remove an entry of the transition map"),
             }
         }
-        self.retired.retain(|&netns, retired| {
-            let namespace = places.namespace(netns, netns);
-            tally.add(namespace, retired);
-            namespace.is_some()
-        });
         Ok(TransitionSample {
-            containers: tally.containers.into_values().collect(),
-            host: tally.host,
-            events: total.iter().sum(),
-            unlisted: total[usize::from(UNLISTED)],
+            containers: account.tally.containers.into_values().collect(),
+            host: account.tally.host,
+            events: account.total.iter().sum(),
+            unlisted: account.total[usize::from(UNLISTED)],
             entries: entries.len() as u64,
             map_full: self.counter.problems()?.map_full,
             missed: self.counter.missed(),
@@ -154,9 +129,9 @@ impl TransitionSampler {
     /// Looks the cgroups up again when an entry has one that was never looked for, and now and
     /// then to learn which are gone.
     fn refresh_cgroups(&mut self, entries: &[(Key, Transitions)], now: Instant) {
-        let new = entries.iter().any(|(key, _)| {
-            !self.cgroups.may_exist(key.cgroup) && !self.unknown_since.contains_key(key)
-        });
+        let new = entries
+            .iter()
+            .any(|(key, _)| !self.cgroups.may_exist(key.cgroup) && !self.ledger.is_unknown(key));
         if !new
             && self
                 .cgroups_read
@@ -168,114 +143,5 @@ impl TransitionSampler {
         if let Err(error) = self.cgroups.refresh() {
             debug!(%error, "cannot read the cgroup tree");
         }
-    }
-
-    /// Removes an entry. Where only its cgroup is gone, its counts stay with the namespace.
-    fn retire(&mut self, key: Key, counted: &Counts, has_namespace: bool) {
-        if let Err(error) = self.counter.remove(key) {
-            debug!(?key, %error, "cannot remove an entry of the transition map");
-            return;
-        }
-        self.unknown_since.remove(&key);
-        add(&mut self.removed, counted);
-        if has_namespace {
-            add(self.retired.entry(key.netns).or_insert([0; SLOTS]), counted);
-        }
-    }
-}
-
-/// Who a count belongs to.
-#[derive(Clone, Copy, Debug)]
-enum Subject<'a> {
-    Container(&'a Arc<Container>),
-    Host,
-}
-
-/// Finds namespaces and containers by what the program knows of them.
-struct Places<'a> {
-    /// The owner of each namespace, by the number that stands in [`Key::netns`].
-    by_key: HashMap<u64, Subject<'a>>,
-    /// The same for namespaces whose cookie could not be asked, by inode number.
-    by_inode: HashMap<u64, Subject<'a>>,
-    by_id: HashMap<&'a str, &'a Arc<Container>>,
-}
-
-impl<'a> Places<'a> {
-    fn new(placement: &'a Placement, host: HostNamespace, has_cookie: bool) -> Self {
-        let mut places = Self {
-            by_key: HashMap::new(),
-            by_inode: HashMap::new(),
-            by_id: HashMap::new(),
-        };
-        places.put(host.inode, host.cookie, has_cookie, Subject::Host);
-        for namespace in &placement.namespaces {
-            let owner = Subject::Container(namespace.owner());
-            places.put(namespace.inode, namespace.cookie, has_cookie, owner);
-            places.by_id.extend(
-                namespace
-                    .members
-                    .iter()
-                    .map(|member| (member.id.as_str(), member)),
-            );
-        }
-        let host_network = &placement.host_network;
-        places.by_id.extend(
-            host_network
-                .iter()
-                .map(|member| (member.id.as_str(), member)),
-        );
-        // Containers without an id are found by their namespace alone.
-        places.by_id.remove("");
-        places
-    }
-
-    fn put(&mut self, inode: u64, cookie: Option<u64>, has_cookie: bool, owner: Subject<'a>) {
-        match (has_cookie, cookie) {
-            (true, Some(cookie)) => self.by_key.insert(cookie, owner),
-            (true, None) => self.by_inode.insert(inode, owner),
-            (false, _) => self.by_key.insert(inode, owner),
-        };
-    }
-
-    fn namespace(&self, key: u64, inode: u64) -> Option<Subject<'a>> {
-        self.by_key
-            .get(&key)
-            .or_else(|| self.by_inode.get(&inode))
-            .copied()
-    }
-
-    fn container(&self, id: &str) -> Option<&'a Arc<Container>> {
-        self.by_id.get(id).copied()
-    }
-}
-
-/// Sums by container.
-#[derive(Default)]
-struct Tally<'a> {
-    containers: HashMap<*const Container, (&'a Arc<Container>, Counts)>,
-    host: Counts,
-}
-
-impl<'a> Tally<'a> {
-    fn add(&mut self, subject: Option<Subject<'a>>, counted: &Counts) {
-        let sum = match subject {
-            Some(Subject::Container(container)) => {
-                let key = Arc::as_ptr(container);
-                &mut self
-                    .containers
-                    .entry(key)
-                    .or_insert((container, [0; SLOTS]))
-                    .1
-            }
-            Some(Subject::Host) => &mut self.host,
-            None => return,
-        };
-        add(sum, counted);
-    }
-}
-
-fn add(sum: &mut Counts, counted: &Counts) {
-    for (sum, count) in sum.iter_mut().zip(counted) {
-        *sum += count;
     }
 }

@@ -10,8 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use container_monitor::collector::{Collector, Parts, ScanMode};
+use container_monitor::collector::{Collector, Parts};
 use container_monitor::container::{Container, PodRef, Runtime};
+use container_monitor::discovery::scan::ScanMode;
 use container_monitor::discovery::{Inventory, SourceState};
 use container_monitor::metrics::own::{BuildInfo, OwnMetrics};
 use container_monitor::metrics::{CounterFile, Schema};

@@ -59,11 +59,7 @@ impl Snapshot {
             snapshot.take_transitions(sample, &names);
         }
         if let Some(counters) = samples.host_namespace {
-            let labels = Identity {
-                container: HOST.to_owned(),
-                ..Identity::default()
-            }
-            .labels();
+            let labels = host_identity().labels();
             snapshot
                 .transitions
                 .extend(host_transitions.map(|counts| (labels.clone(), counts)));
@@ -180,8 +176,9 @@ fn info(container: &Arc<Container>, names: &Names) -> Labels {
         .with("runtime", container.runtime.as_str())
 }
 
-/// The identity of every container, no two the same: of containers with one name, the oldest
-/// keeps it, and the others get a part of their id, or their namespace's inode number, behind it.
+/// The identity of every container, no two the same, and none the host's: of containers with one
+/// name, the oldest keeps it, in a pod the newest, and the others get a part of their id, or their
+/// namespace's inode number, behind it.
 struct Names {
     identities: HashMap<*const Container, Identity>,
 }
@@ -199,18 +196,26 @@ impl Names {
             .iter()
             .map(|container| (0, container));
         let mut containers: Vec<(u64, &Arc<Container>)> = members.chain(host).collect();
-        containers.sort_by(|(_, a), (_, b)| (a.started, &a.id).cmp(&(b.started, &b.id)));
-        let mut taken = HashSet::new();
+        containers.sort_by_cached_key(|(_, container)| {
+            // Of two sandboxes of a pod the newest is the pod's, as with its counters.
+            let age = match container.pod {
+                Some(_) => u64::MAX - container.started,
+                None => container.started,
+            };
+            (age, container.id.clone())
+        });
+        // A process may call itself as the host is called here.
+        let mut taken = HashSet::from([host_identity()]);
         let mut identities = HashMap::new();
         for (inode, container) in containers {
             let mut identity = plain_identity(container);
-            if !taken.insert(identity.clone()) {
-                identity.container = if container.id.is_empty() {
-                    format!("{}-{inode}", identity.container)
-                } else {
-                    format!("{}-{}", identity.container, short_id(&container.id))
+            while !taken.insert(identity.clone()) {
+                let inode = inode.to_string();
+                let more = match container.id.as_str() {
+                    "" => &inode,
+                    id => short_id(id),
                 };
-                taken.insert(identity.clone());
+                identity.container = format!("{}-{more}", identity.container);
             }
             identities.insert(Arc::as_ptr(container), identity);
         }
@@ -233,6 +238,13 @@ impl Names {
     }
 }
 
+fn host_identity() -> Identity {
+    Identity {
+        container: HOST.to_owned(),
+        ..Identity::default()
+    }
+}
+
 fn plain_identity(container: &Container) -> Identity {
     match &container.pod {
         Some(pod) => Identity {
@@ -250,3 +262,6 @@ fn plain_identity(container: &Container) -> Identity {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! Whose name each number stands under.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use monitor_ebpf::SLOTS;
+use testkit::metrics::Metrics;
+
+use super::{Samples, Snapshot};
+use crate::container::{Container, PodRef};
+use crate::metrics::{CounterFile, Counters, HostValues, Schema};
+use crate::netns::{Namespace, Placement};
+use crate::procfs::Number;
+use crate::sampler::transitions::TransitionSample;
+use crate::testing::{container, namespace, plain};
+
+const USED: &str = "container_network_sockets_used";
+const INFO: &str = "container_network_info";
+const TRANSITIONS: &str = "container_network_tcp_transitions_total";
+
+/// Counters of one number.
+fn counters(used: u64) -> Counters {
+    let schema = Schema::new();
+    let slot = schema
+        .slot(CounterFile::Sockstat, "sockets", "used")
+        .unwrap();
+    let mut counters = schema.counters();
+    counters.set(slot, Some(Number::Unsigned(used)));
+    counters
+}
+
+/// A container of the pod shop/cart-0; the sandbox without a name.
+fn in_pod(id: &str, name: &str, started: u64) -> Arc<Container> {
+    Arc::new(Container {
+        pod: Some(PodRef {
+            namespace: "shop".to_owned(),
+            name: "cart-0".to_owned(),
+            container: name.to_owned(),
+        }),
+        sandbox: name.is_empty(),
+        started,
+        ..plain(id, &format!("k8s_{name}"))
+    })
+}
+
+fn started(id: &str, name: &str, started: u64) -> Arc<Container> {
+    Arc::new(Container {
+        started,
+        ..plain(id, name)
+    })
+}
+
+/// A snapshot in which every namespace has its inode number as its number of sockets, and every
+/// container as many connections as the last letter of its id says.
+fn merge(placement: &Placement, host_namespace: Option<Counters>) -> (Metrics, Snapshot) {
+    let members = placement.namespaces.iter().flat_map(|n| &n.members);
+    let count = |container: &Container| {
+        let mut counts = [0; SLOTS];
+        let digit = container.id.chars().last().and_then(|c| c.to_digit(10));
+        counts[0] = u64::from(digit.unwrap_or(0));
+        counts
+    };
+    let mut host = [0; SLOTS];
+    host[0] = 77;
+    let transitions = TransitionSample {
+        containers: members
+            .chain(&placement.host_network)
+            .map(|container| (container, count(container)))
+            .collect(),
+        host,
+        events: 0,
+        unlisted: 0,
+        entries: 0,
+        map_full: 0,
+        missed: None,
+    };
+    let used = |namespace: &Namespace| Some(counters(namespace.inode));
+    let snapshot = Snapshot::merge(Samples {
+        placement,
+        namespaces: placement.namespaces.iter().map(used).collect(),
+        host_namespace,
+        transitions: Some(transitions),
+        host: HostValues::default(),
+    });
+    let mut text = String::new();
+    let series = snapshot.render(&Schema::new(), &mut text);
+    let metrics = Metrics::parse(&text).unwrap();
+    assert_eq!(series, metrics.samples.len() as u64);
+    (metrics, snapshot)
+}
+
+fn placement(namespaces: Vec<Namespace>) -> Placement {
+    Placement {
+        namespaces,
+        host_inode: 1,
+        ..Placement::default()
+    }
+}
+
+/// The values of a family by identity, as `namespace/pod/container`.
+fn values(metrics: &Metrics, name: &str) -> HashMap<String, u64> {
+    let identity = |labels: &testkit::metrics::Labels| {
+        ["namespace", "pod", "container"]
+            .map(|name| labels[name].clone())
+            .join("/")
+    };
+    let series = metrics.series(name).into_iter();
+    series
+        .map(|s| (identity(&s.labels), s.value as u64))
+        .collect()
+}
+
+fn expected<const N: usize>(values: [(&str, u64); N]) -> HashMap<String, u64> {
+    values.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+#[test]
+fn a_pod_s_namespace_is_the_pod_s_and_its_containers_are_their_own() {
+    let members = vec![
+        in_pod("id1", "", 1),
+        in_pod("id2", "server", 2),
+        in_pod("id3", "proxy", 3),
+    ];
+    let (metrics, snapshot) = merge(&placement(vec![namespace(42, None, members)]), None);
+    assert_eq!(values(&metrics, USED), expected([("shop/cart-0/", 42)]));
+    let own = expected([
+        ("shop/cart-0/", 1),
+        ("shop/cart-0/server", 2),
+        ("shop/cart-0/proxy", 3),
+    ]);
+    assert_eq!(values(&metrics, TRANSITIONS), own);
+    assert_eq!(metrics.series(INFO).len(), 3);
+    assert_eq!(snapshot.dropped, 0);
+}
+
+#[test]
+fn a_pod_without_a_sandbox_has_its_namespace_all_the_same() {
+    let members = vec![in_pod("id2", "server", 2), in_pod("id3", "proxy", 3)];
+    let (metrics, _) = merge(&placement(vec![namespace(42, None, members)]), None);
+    assert_eq!(values(&metrics, USED), expected([("shop/cart-0/", 42)]));
+}
+
+#[test]
+fn a_shared_namespace_stands_under_its_owner() {
+    let members = vec![container("id1", "web"), container("id2", "log")];
+    let (metrics, _) = merge(&placement(vec![namespace(42, None, members)]), None);
+    assert_eq!(values(&metrics, USED), expected([("//web", 42)]));
+    assert_eq!(
+        values(&metrics, TRANSITIONS),
+        expected([("//web", 1), ("//log", 2)])
+    );
+    let netns = [("netns", "42")];
+    assert_eq!(metrics.matching(INFO, &netns).len(), 2);
+}
+
+#[test]
+fn of_two_sandboxes_of_a_pod_the_newest_counts() {
+    for (first, second) in [(10, 20), (20, 10)] {
+        let namespaces = vec![
+            namespace(41, None, vec![in_pod("id1", "", first)]),
+            namespace(42, None, vec![in_pod("id2", "", second)]),
+        ];
+        let newest = if first > second { 41 } else { 42 };
+        let (metrics, snapshot) = merge(&placement(namespaces), None);
+        assert_eq!(values(&metrics, USED), expected([("shop/cart-0/", newest)]));
+        assert_eq!(snapshot.dropped, 1, "one series of the other one");
+        // The other series of that name are the same sandbox's; nothing comes twice.
+        let info = metrics.one(INFO, &[("container", "")]).unwrap();
+        assert_eq!(info.labels["netns"], newest.to_string());
+        let transitions = metrics.value(TRANSITIONS, &[("container", "")]).unwrap();
+        assert_eq!(transitions as u64, newest - 40);
+        assert_eq!(metrics.series(INFO).len(), 2);
+    }
+}
+
+#[test]
+fn of_one_name_the_oldest_keeps_it() {
+    let id = |letter: &str, digit| format!("{}{digit}", letter.repeat(63));
+    let namespaces = vec![
+        namespace(41, None, vec![started(&id("b", 2), "web", 20)]),
+        namespace(42, None, vec![started(&id("a", 1), "web", 10)]),
+        namespace(43, None, vec![started("", "web", 30)]),
+    ];
+    let (metrics, snapshot) = merge(&placement(namespaces), None);
+    let names = [("//web", 42), ("//web-bbbbbbbbbbbb", 41), ("//web-43", 43)];
+    assert_eq!(values(&metrics, USED), expected(names));
+    assert_eq!(snapshot.dropped, 0);
+}
+
+#[test]
+fn a_name_made_unique_is_nobody_else_s() {
+    let id = |digit| format!("{}{digit}", "b".repeat(63));
+    let namespaces = vec![
+        namespace(41, None, vec![started("aaa1", "web-bbbbbbbbbbbb", 1)]),
+        namespace(42, None, vec![started("aaa2", "web", 2)]),
+        // Ids that begin alike.
+        namespace(43, None, vec![started(&id(3), "web", 3)]),
+        namespace(44, None, vec![started(&id(4), "web", 4)]),
+    ];
+    let (metrics, snapshot) = merge(&placement(namespaces), None);
+    assert_eq!(values(&metrics, USED).len(), 4);
+    assert_eq!(values(&metrics, TRANSITIONS).len(), 4);
+    assert_eq!(snapshot.dropped, 0);
+}
+
+#[test]
+fn the_host_s_name_is_the_host_s() {
+    // A process may call itself anything.
+    let placement = Placement {
+        host_network: vec![container("id5", "agent")],
+        ..placement(vec![namespace(42, None, vec![container("", "/")])])
+    };
+    let (metrics, _) = merge(&placement, None);
+    assert_eq!(values(&metrics, USED), expected([("///-42", 42)]));
+
+    let (metrics, _) = merge(&placement, Some(counters(7)));
+    assert_eq!(
+        values(&metrics, USED),
+        expected([("///", 7), ("///-42", 42)])
+    );
+    // A container in the host's network: what is its own, and no counters.
+    let transitions = expected([("///", 77), ("//agent", 5)]);
+    assert_eq!(values(&metrics, TRANSITIONS), transitions);
+    let info = metrics.one(INFO, &[("container", "agent")]).unwrap();
+    assert_eq!(info.labels["network_mode"], "host");
+    assert_eq!(info.labels["netns"], "1");
+}
+
+#[test]
+fn what_could_not_be_read_has_no_series() {
+    let placement = placement(vec![namespace(42, None, vec![container("id1", "web")])]);
+    let snapshot = Snapshot::merge(Samples {
+        placement: &placement,
+        namespaces: vec![None],
+        host_namespace: None,
+        transitions: None,
+        host: HostValues::default(),
+    });
+    let mut text = String::new();
+    snapshot.render(&Schema::new(), &mut text);
+    let metrics = Metrics::parse(&text).unwrap();
+    assert_eq!(metrics.samples.len(), 1, "{text}");
+    assert_eq!(metrics.samples[0].name, INFO);
+}

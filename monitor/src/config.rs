@@ -256,3 +256,6 @@ fn discovery(
     };
     Ok((sources, scan))
 }
+
+#[cfg(test)]
+mod tests;

@@ -332,3 +332,6 @@ fn sort_by_ownership(members: &mut [Member]) {
         )
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! What the flags mean together, and what is refused.
+
+use clap::Parser as _;
+
+use super::{Config, ConfigError};
+use crate::cli::{Cli, CliCommand, LogLevel};
+use crate::discovery::scan::ScanMode;
+use crate::metrics::CounterFile;
+
+fn config_with(docker_host: Option<&str>, args: &[&str]) -> Result<Config, ConfigError> {
+    let args = [&["container-monitor", "serve"], args].concat();
+    let CliCommand::Serve(args) = Cli::try_parse_from(args).unwrap().command;
+    Config::new(*args, docker_host.map(str::to_owned))
+}
+
+fn config(args: &[&str]) -> Result<Config, ConfigError> {
+    config_with(None, args)
+}
+
+fn refused(args: &[&str]) -> String {
+    config(args).unwrap_err().to_string()
+}
+
+#[test]
+fn defaults_are_those_of_the_help() {
+    let config = config(&[]).unwrap();
+    assert_eq!(config.listen, ["0.0.0.0:10042".parse().unwrap()]);
+    assert_eq!(config.telemetry_path, "/metrics");
+    assert_eq!(config.files, CounterFile::ALL);
+    assert!(config.transitions && !config.require_ebpf && !config.host_network);
+    assert_eq!(config.log_level, LogLevel::Info);
+    assert!(config.netstat_fields.is_none());
+}
+
+#[test]
+fn addresses_may_be_short_or_several() {
+    let listen = |address| config(&["--web.listen-address", address]).unwrap().listen;
+    let both = ["0.0.0.0:1".parse().unwrap(), "[::1]:2".parse().unwrap()];
+    assert_eq!(listen(":1,[::1]:2"), both);
+    assert!(refused(&["--web.listen-address", "1.2.3.4"]).contains("--web.listen-address 1.2.3.4"));
+}
+
+#[test]
+fn auto_looks_for_every_runtime_and_demands_none() {
+    let auto = config(&[]).unwrap();
+    let runtimes: Vec<_> = auto
+        .docker
+        .iter()
+        .map(|s| (s.runtime, s.required))
+        .collect();
+    assert_eq!(runtimes, [("docker", false), ("podman", false)]);
+    assert_eq!(auto.scan, ScanMode::UntilRuntimeAnswers);
+
+    // An address that was given is the only one that is looked at.
+    for given in [
+        config(&["--docker.endpoint", "unix:///a.sock"]).unwrap(),
+        config_with(Some("unix:///a.sock"), &[]).unwrap(),
+    ] {
+        assert_eq!(given.docker.len(), 1);
+        assert!(format!("{:?}", given.docker[0].endpoint).contains("/a.sock"));
+    }
+    let both = config_with(
+        Some("unix:///b.sock"),
+        &["--docker.endpoint", "unix:///a.sock"],
+    );
+    let both = format!("{:?}", both.unwrap().docker);
+    assert!(
+        both.contains("/a.sock") && !both.contains("/b.sock"),
+        "{both}"
+    );
+    // As the docker command has it.
+    assert_eq!(config_with(Some(""), &[]).unwrap().docker.len(), 2);
+}
+
+#[test]
+fn named_sources_are_used_and_no_others() {
+    let sources = |list| {
+        let config = config(&["--discovery", list]).unwrap();
+        let required: Vec<_> = config.docker.iter().map(|s| s.required).collect();
+        (required, config.scan)
+    };
+    assert_eq!(sources("docker"), (vec![true], ScanMode::Off));
+    assert_eq!(sources("cgroup"), (vec![], ScanMode::Always));
+    assert_eq!(sources("docker,cgroup"), (vec![true], ScanMode::Always));
+    assert_eq!(
+        refused(&["--discovery", "auto,docker"]),
+        ConfigError::AutoNotAlone.to_string()
+    );
+    // An address that nobody looks at is no reason to refuse, but a wrong one is.
+    assert!(
+        config_with(Some("unix:///a.sock"), &["--discovery", "cgroup"])
+            .unwrap()
+            .docker
+            .is_empty()
+    );
+}
+
+#[test]
+fn every_refusal_is_one_line_that_names_its_flag() {
+    let off = CounterFile::ALL.map(|file| format!("--no-collector.{}", file.name()));
+    let mut off: Vec<&str> = off.iter().map(String::as_str).collect();
+    off.push("--no-collector.transitions");
+    for (args, flag) in [
+        (&["--web.listen-address", "x"][..], "--web.listen-address"),
+        (&["--web.telemetry-path", "x"], "--web.telemetry-path"),
+        (&["--discovery", "cgroup,auto"], "--discovery"),
+        (&["--docker.endpoint", "x"], "--docker.endpoint"),
+        (
+            &["--collector.netstat.fields", "(a"],
+            "--collector.netstat.fields",
+        ),
+        (
+            &["--collector.netstat.fields", "a\n[b"],
+            "--collector.netstat.fields",
+        ),
+        (
+            &["--require-ebpf", "--no-collector.transitions"],
+            "--require-ebpf",
+        ),
+        (&off, "--no-collector"),
+    ] {
+        let text = refused(args);
+        assert!(text.starts_with(flag), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(!text.ends_with('.'), "{text}");
+    }
+    let error = config_with(Some("ftp://a"), &[]).unwrap_err().to_string();
+    assert!(error.starts_with("DOCKER_HOST: "), "{error}");
+}
+
+#[test]
+fn the_last_word_on_a_collector_counts() {
+    let on = |args: &[&str]| config(args).unwrap().files.contains(&CounterFile::Snmp);
+    assert!(on(&["--collector.snmp"]));
+    assert!(on(&["--no-collector.snmp", "--collector.snmp"]));
+    assert!(!on(&["--no-collector.snmp"]));
+    assert!(!on(&["--collector.snmp", "--no-collector.snmp"]));
+    assert!(!on(&["--collector.snmp=false"]));
+    assert!(!config(&["--no-collector.transitions"]).unwrap().transitions);
+}

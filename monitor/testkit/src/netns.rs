@@ -8,13 +8,13 @@ use std::ffi::CString;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustix::mount::UnmountFlags;
 
 use crate::child::{Process, find_program};
-use crate::{sys, wait};
+use crate::sys;
 
 /// Where `ip netns` keeps its names.
 const NAMED: &str = "/run/netns";
@@ -126,21 +126,26 @@ impl Netns {
         Ok(netns)
     }
 
-    /// Makes namespaces until one has the inode number `inode`, that of one that has ended: the
-    /// kernel gives the lowest free number out, and frees one a moment after its namespace ended.
+    /// Ends this namespace and makes others until one has its inode number: the kernel gives the
+    /// lowest free number out, and frees one a moment after its namespace has ended. `None` when
+    /// the number does not come within three seconds: somebody else got it.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and when the number is not given out again within ten seconds.
-    pub fn reusing(inode: u64, name: &str) -> Result<Self> {
+    /// As [`new`](Self::new).
+    pub fn reused(self, name: &str) -> Result<Option<Self>> {
+        let inode = self.inode;
+        drop(self);
+        let start = Instant::now();
         let mut others = Vec::new();
-        wait::until("the number is used again", Duration::from_secs(10), || {
+        while start.elapsed() < Duration::from_secs(3) {
             let netns = Self::new(name)?;
-            if netns.inode() == inode {
+            if netns.inode == inode {
                 return Ok(Some(netns));
             }
             others.push(netns);
-            Ok(None)
-        })
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(None)
     }
 
     /// The process id of the holder.

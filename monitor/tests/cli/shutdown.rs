@@ -21,7 +21,7 @@ fn sigterm_ends_it_at_once() -> Result<()> {
     let monitor = monitor(&[])?;
     monitor.wait_ready()?;
     let took = monitor.stop()?;
-    ensure!(took < Duration::from_secs(1), "it took {took:?}");
+    ensure!(took < Duration::from_secs(2), "it took {took:?}");
     Ok(())
 }
 
@@ -46,7 +46,7 @@ fn sigint_ends_it_at_once() -> Result<()> {
     let status = process.wait(LIMIT)?;
     ensure!(status.code() == Some(0), "{status}");
     ensure!(
-        start.elapsed() < Duration::from_secs(1),
+        start.elapsed() < Duration::from_secs(2),
         "{:?}",
         start.elapsed()
     );

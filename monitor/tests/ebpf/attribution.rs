@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use testkit::cgroup::Cgroup;
 use testkit::child::{Process, output};
 use testkit::metrics::Metrics;
@@ -130,17 +130,21 @@ fn opened(monitor: &Monitor, netns: &Netns) -> Result<u64> {
 fn a_reused_inode_number_starts_at_zero() -> Result<()> {
     testkit::require!(require::root(), require::bpf(), require::btf());
     let monitor = monitor(&[])?;
-    let first = Netns::new("eb-reuse")?;
-    first.enter(|| workload::connect_to_self("127.0.0.1:80".parse()?, 200))?;
-    let before = opened(&monitor, &first)?;
-    ensure!(close_to(before, 200), "{before}");
-    let inode = first.inode();
-    drop(first);
-    let second = Netns::reusing(inode, "eb-reuse")?;
-    // Whether or not it was scraped before anything happened in it.
-    ensure!(opened(&monitor, &second)? == 0);
-    second.enter(|| workload::connect_to_self("127.0.0.1:80".parse()?, 30))?;
-    let after = opened(&monitor, &second)?;
-    ensure!(close_to(after, 30), "{after}");
-    Ok(())
+    // Another test may be faster.
+    for _ in 0..5 {
+        let first = Netns::new("eb-reuse")?;
+        first.enter(|| workload::connect_to_self("127.0.0.1:80".parse()?, 200))?;
+        let before = opened(&monitor, &first)?;
+        ensure!(close_to(before, 200), "{before}");
+        let Some(second) = first.reused("eb-reuse")? else {
+            continue;
+        };
+        // Before anything happened in it, and after.
+        ensure!(opened(&monitor, &second)? == 0);
+        second.enter(|| workload::connect_to_self("127.0.0.1:80".parse()?, 30))?;
+        let after = opened(&monitor, &second)?;
+        ensure!(close_to(after, 30), "{after}");
+        return Ok(());
+    }
+    bail!("the number went to somebody else each time")
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use testkit::child::{find_program, output};
 use testkit::files::{differences, namespace_values};
 use testkit::monitor::Monitor;
@@ -80,19 +80,25 @@ fn no_namespace_is_kept_alive() -> Result<()> {
 fn a_reused_inode_number_is_another_namespace() -> Result<()> {
     testkit::require!(require::root());
     let monitor = monitor(&[])?;
-    let first = Netns::new("ns-old")?;
-    let sockets = first.enter(|| Ok(std::net::TcpListener::bind("127.0.0.1:80")?))?;
-    let inode = first.inode();
-    ensure!(monitor.metrics()?.container_in(inode)? == "ns-old");
-    drop((sockets, first));
-    let second = Netns::reusing(inode, "ns-new")?;
-    let values = namespace_values(second.pid())?;
-    let metrics = monitor.metrics()?;
-    ensure!(metrics.container_in(inode)? == "ns-new");
-    ensure!(metrics.labelled(&[("container", "ns-old")]).is_empty());
-    let wrong = differences(&metrics, &[("container", "ns-new")], &values, &values);
-    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-    Ok(())
+    // Another test may be faster.
+    for _ in 0..5 {
+        let first = Netns::new("ns-old")?;
+        let sockets = first.enter(|| Ok(std::net::TcpListener::bind("127.0.0.1:80")?))?;
+        let inode = first.inode();
+        ensure!(monitor.metrics()?.container_in(inode)? == "ns-old");
+        drop(sockets);
+        let Some(second) = first.reused("ns-new")? else {
+            continue;
+        };
+        let values = namespace_values(second.pid())?;
+        let metrics = monitor.metrics()?;
+        ensure!(metrics.container_in(inode)? == "ns-new");
+        ensure!(metrics.labelled(&[("container", "ns-old")]).is_empty());
+        let wrong = differences(&metrics, &[("container", "ns-new")], &values, &values);
+        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+        return Ok(());
+    }
+    bail!("the number went to somebody else each time")
 }
 
 #[test]

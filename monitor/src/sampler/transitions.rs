@@ -109,9 +109,10 @@ impl TransitionSampler {
         let account = self
             .ledger
             .account(&entries, &places, &self.cgroups, now, keep);
-        for key in account.outdated {
+        for entry in account.outdated.into_iter().map(|place| &entries[place]) {
+            let (key, _) = *entry;
             match self.counter.remove(key) {
-                Ok(()) => self.ledger.retire(key, &entries, &places),
+                Ok(()) => self.ledger.retire(entry, &places),
                 Err(error) => debug!(?key, %error, "cannot remove an entry of the transition map"),
             }
         }

@@ -37,8 +37,8 @@ pub(super) struct Account<'a> {
     pub(super) tally: Tally<'a>,
     /// The sum of all that was ever counted.
     pub(super) total: Counts,
-    /// Entries that have been unknown for long.
-    pub(super) outdated: Vec<Key>,
+    /// Places of the entries that have been unknown for long.
+    pub(super) outdated: Vec<usize>,
 }
 
 impl Ledger {
@@ -64,7 +64,7 @@ impl Ledger {
             account.tally.add(namespace, retired);
             namespace.is_some()
         });
-        for (key, Transitions { inode, counts }) in entries {
+        for (place, (key, Transitions { inode, counts })) in entries.iter().enumerate() {
             add(&mut account.total, counts);
             let namespace = places.namespace(key.netns, *inode);
             let id = cgroups.container(key.cgroup);
@@ -78,7 +78,7 @@ impl Ledger {
             }
             let since = *self.unknown_since.entry(*key).or_insert(now);
             if now - since >= keep {
-                account.outdated.push(*key);
+                account.outdated.push(place);
             }
         }
         account
@@ -86,12 +86,9 @@ impl Ledger {
 
     /// Takes over the counts of an entry that has just been removed from the map. Where only its
     /// cgroup is gone, they stay with the namespace.
-    pub(super) fn retire(&mut self, key: Key, entries: &[(Key, Transitions)], places: &Places<'_>) {
-        self.unknown_since.remove(&key);
-        let Some((_, Transitions { inode, counts })) = entries.iter().find(|(k, _)| *k == key)
-        else {
-            return;
-        };
+    pub(super) fn retire(&mut self, entry: &(Key, Transitions), places: &Places<'_>) {
+        let (key, Transitions { inode, counts }) = entry;
+        self.unknown_since.remove(key);
         add(&mut self.removed, counts);
         if places.namespace(key.netns, *inode).is_some() {
             let retired = self.retired.entry((key.netns, *inode));

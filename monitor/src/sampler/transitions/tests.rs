@@ -143,9 +143,9 @@ fn step(
     let places = Places::new(placement, HOST, has_cookie);
     let account = ledger.account(map, &places, cgroups, now, KEEP);
     let seen = (by_name(&account.tally), account.total[3]);
-    for key in account.outdated {
-        ledger.retire(key, map, &places);
-        map.retain(|(other, _)| *other != key);
+    // From the back, so that the places before stay what they are.
+    for place in account.outdated.into_iter().rev() {
+        ledger.retire(&map.remove(place), &places);
     }
     seen
 }

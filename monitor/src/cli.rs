@@ -235,6 +235,19 @@ impl FromArgMatches for CollectorArgs {
     }
 }
 
+/// What is wrong with a command line, with the tip for it, as one line; clap writes several.
+pub fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:"));
+    let said: Vec<&str> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
+        .collect();
+    format!("{} (--help tells all)", said.join("; "))
+}
+
 fn on_flag(name: &str) -> String {
     format!("collector.{name}")
 }

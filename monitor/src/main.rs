@@ -4,7 +4,8 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use container_monitor::cli::{Cli, CliCommand, ServeArgs};
+use clap::error::ErrorKind;
+use container_monitor::cli::{Cli, CliCommand, ServeArgs, one_line};
 use container_monitor::config::Config;
 use container_monitor::{daemon, logging};
 
@@ -12,10 +13,22 @@ use container_monitor::{daemon, logging};
 const MAX_BLOCKING_THREADS: usize = 4;
 
 fn main() -> ExitCode {
-    let Cli {
-        command: CliCommand::Serve(args),
-    } = Cli::parse();
-    serve(*args)
+    match Cli::try_parse() {
+        Ok(Cli {
+            command: CliCommand::Serve(args),
+        }) => serve(*args),
+        // The help or the version; without any argument, the help is the error.
+        Err(error)
+            if !error.use_stderr()
+                || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
+        {
+            error.exit()
+        }
+        Err(error) => {
+            eprintln!("{}", one_line(&error));
+            ExitCode::from(2)
+        }
+    }
 }
 
 fn serve(args: ServeArgs) -> ExitCode {

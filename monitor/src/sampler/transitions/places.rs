@@ -19,7 +19,7 @@ pub(super) enum Subject<'a> {
 
 /// Finds namespaces and containers by what the program knows of them.
 pub(super) struct Places<'a> {
-    /// The owner of each namespace, by the number that stands in [`Key::netns`].
+    /// The owner of each namespace, by the number that stands in [`Key::netns`](monitor_ebpf::Key::netns).
     by_key: HashMap<u64, Subject<'a>>,
     /// The same for namespaces whose cookie could not be asked, by inode number.
     by_inode: HashMap<u64, Subject<'a>>,

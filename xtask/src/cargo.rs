@@ -72,15 +72,18 @@ pub(crate) fn forget_settings(command: &mut Command) {
 }
 
 fn is_setting(name: &str) -> bool {
-    let kept = ["CARGO_HOME", "RUSTUP_HOME"].contains(&name)
-        || [
-            "CARGO_HTTP_",
-            "CARGO_NET_",
-            "CARGO_REGISTR",
-            "CARGO_SOURCE_",
-        ]
-        .iter()
-        .any(|prefix| name.starts_with(prefix));
+    let kept = [
+        "CARGO_HOME",
+        "CARGO_HTTP_",
+        "CARGO_NET_",
+        "CARGO_REGISTR",
+        "CARGO_SOURCE_",
+        // Without RUSTUP_TOOLCHAIN a dependency's own rust-toolchain.toml would count, and rustup
+        // would install what it asks for.
+        "RUSTUP_",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix));
     (name.starts_with("CARGO") || name.starts_with("RUST")) && !kept
 }
 
@@ -97,12 +100,17 @@ mod tests {
             "CARGO_BUILD_TARGET",
             "CARGO_PROFILE_RELEASE_LTO",
             "RUSTC",
-            "RUSTUP_TOOLCHAIN",
             "CARGO",
         ] {
             assert!(is_setting(name), "{name}");
         }
-        for name in ["CARGO_HOME", "RUSTUP_HOME", "CARGO_NET_OFFLINE", "PATH"] {
+        for name in [
+            "CARGO_HOME",
+            "CARGO_NET_OFFLINE",
+            "RUSTUP_HOME",
+            "RUSTUP_TOOLCHAIN",
+            "PATH",
+        ] {
             assert!(!is_setting(name), "{name}");
         }
     }

@@ -34,6 +34,11 @@ static CGROUP_KN: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static KN_ID: Global<u64> = Global::new(0);
 
+/// The bits of a 64-bit load at [`KN_ID`] that are the inode number: before Linux 5.5 the upper
+/// half was a generation.
+#[unsafe(no_mangle)]
+static KN_ID_MASK: Global<u64> = Global::new(u64::MAX);
+
 /// `offsetof(struct net, ns.inum)`
 #[unsafe(no_mangle)]
 static NET_INUM: Global<u64> = Global::new(0);
@@ -109,7 +114,7 @@ impl Sock {
             if SK_CGROUP_IS_POINTER.load() != 0 {
                 let cgroup: *const u8 = M::load(self.0, offset);
                 let node: *const u8 = M::load(cgroup, CGROUP_KN.load());
-                M::load(node, KN_ID.load())
+                M::load::<u64>(node, KN_ID.load()) & KN_ID_MASK.load()
             } else {
                 let word: u64 = M::load(self.0, offset);
                 if word == 0 || word & 1 == 1 {
@@ -117,7 +122,7 @@ impl Sock {
                     return 0;
                 }
                 let node: *const u8 = Probe::load(word as *const u8, CGROUP_KN.load());
-                Probe::load(node, KN_ID.load())
+                Probe::load::<u64>(node, KN_ID.load()) & KN_ID_MASK.load()
             }
         }
     }

@@ -54,10 +54,10 @@ impl Cgroups {
         self.containers.get(&id)?.as_ref()
     }
 
-    /// Whether cgroup `id` existed at the last [`Cgroups::refresh`]; true without cgroup2, where
-    /// nothing can be said.
+    /// Whether cgroup `id` existed at the last [`Cgroups::refresh`]; true for 0, which stands for
+    /// an unknown one, and without cgroup2, where nothing can be said.
     pub fn may_exist(&self, id: u64) -> bool {
-        self.root.is_none() || self.containers.contains_key(&id)
+        id == 0 || self.root.is_none() || self.containers.contains_key(&id)
     }
 
     /// Reads the tree anew: a few microseconds a cgroup.

@@ -20,6 +20,7 @@ pub struct Offsets {
     sk_cgroup_is_pointer: u8,
     cgroup_kn: u64,
     kn_id: u64,
+    kn_id_mask: u64,
     net_inum: u64,
     net_cookie: u64,
 }
@@ -54,6 +55,11 @@ impl Offsets {
             sk_cgroup_is_pointer: u8::from(pointer.is_some()),
             cgroup_kn: offset(node),
             kn_id: offset(id),
+            // A union of the number and its parts, where it has parts.
+            kn_id_mask: match btf.member("kernfs_node", &["id", "ino"]) {
+                Some(_) => u64::from(u32::MAX),
+                None => u64::MAX,
+            },
             net_inum: required("net.ns.inum", "net", &["ns", "inum"])?.offset(),
             net_cookie: if cookies {
                 offset(btf.member("net", &["net_cookie"]))
@@ -78,6 +84,7 @@ impl Offsets {
             .override_global("SK_CGROUP_IS_POINTER", &self.sk_cgroup_is_pointer, true)
             .override_global("CGROUP_KN", &self.cgroup_kn, true)
             .override_global("KN_ID", &self.kn_id, true)
+            .override_global("KN_ID_MASK", &self.kn_id_mask, true)
             .override_global("NET_INUM", &self.net_inum, true)
             .override_global("NET_COOKIE", &self.net_cookie, true);
     }

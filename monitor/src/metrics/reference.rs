@@ -117,8 +117,8 @@ Every series of a workload carries exactly three identity labels: `namespace`, `
 |---|---|---|---|
 | network namespace of a Kubernetes pod | set | set | empty: it belongs to the pod, not to one container |
 | container of a Kubernetes pod | set | set | set |
-| Docker, Podman or containerd alone | empty | empty | the container's name |
-| no runtime at all | empty | empty | the short container id of its cgroup, else its name under `/run/netns`, else a command's name |
+| Docker or Podman alone | empty | empty | the container's name |
+| no runtime that answers; containerd and CRI-O, which are not asked yet | empty | empty | the short container id of its cgroup, else its name under `/run/netns`, else a command's name |
 | the host itself, with `--host-network` | empty | empty | `/` |
 
 - Some facts belong to a network namespace and some to a container; the sections below say which. \
@@ -163,8 +163,8 @@ const CONTAINER: &str = "\
 The TCP states are `established`, `syn_sent`, `syn_recv`, `fin_wait1`, `fin_wait2`, `time_wait`, \
 `close`, `close_wait`, `last_ack`, `listen` and `closing`. Transitions are counted by an eBPF \
 program as they happen, so that a connection which lives shorter than the scrape interval shows \
-too; only pairs of states that occurred have a series. Under heavy load a few events in \
-a thousand are missed (`container_monitor_ebpf_missed_events_total`), which is why gauges are \
+too; only pairs of states that occurred have a series. Under heavy load up to a few events \
+in a thousand are missed (`container_monitor_ebpf_missed_events_total`), which is why gauges are \
 never made of them.
 
 ";
@@ -205,13 +205,13 @@ topk(10, delta(container_network_sockets_used[6h]))
 
 **Does it forget to close connections that the other side has closed?** Then connections enter
 CLOSE_WAIT faster than they leave it (one that never leaves it has no series for leaving, hence the
-`or`):
+`or`; and what happened before the first scrape that shows a series is in no `increase`):
 
 ```promql
-sum by (namespace, pod, container) (increase(container_network_tcp_transitions_total{new_state="close_wait"}[1h]))
+sum by (instance, namespace, pod, container) (increase(container_network_tcp_transitions_total{new_state="close_wait"}[1h]))
   - (
-    sum by (namespace, pod, container) (increase(container_network_tcp_transitions_total{old_state="close_wait"}[1h]))
-      or 0 * sum by (namespace, pod, container) (increase(container_network_tcp_transitions_total{new_state="close_wait"}[1h]))
+    sum by (instance, namespace, pod, container) (increase(container_network_tcp_transitions_total{old_state="close_wait"}[1h]))
+      or 0 * sum by (instance, namespace, pod, container) (increase(container_network_tcp_transitions_total{new_state="close_wait"}[1h]))
   )
   > 100
 ```
@@ -259,9 +259,11 @@ container_monitor_host_tcp_memory_bytes
 
 ```promql
 topk(10, container_network_tcp_curr_estab)
-  * on (namespace, pod, container) group_left (image) container_network_info
+  * on (instance, namespace, pod, container) group_left (image) container_network_info
 ```
 
-In Kubernetes a network namespace belongs to the pod: there, join on `namespace` and `pod` with the
-pod's rows made one, `max by (namespace, pod, image) (container_network_info)`.
+In Kubernetes a network namespace belongs to the pod, and so do its series; the images of the pod's
+containers are `container_network_info{namespace="…", pod="…"}`.
+
+Names are unique on one node, not between nodes: keep `instance` in every `by` and `on`.
 "#;

@@ -79,7 +79,7 @@ pub const SERIES: Metric = Metric::gauge(
 /// Series left out.
 pub const SERIES_DROPPED: Metric = Metric::counter(
     "container_monitor_series_dropped_total",
-    "Series left out because a limit on their number was reached",
+    "Series left out because another network namespace has the same name, as while a pod's sandbox is being replaced",
     &[],
     SELF,
 );

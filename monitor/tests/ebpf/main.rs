@@ -1,7 +1,7 @@
 //! The eBPF program on the running kernel: how it is loaded and attached, what it counts, under
 //! whose name, and what happens where it cannot be had.
 //!
-//! On the virtual machines that this project is developed on, events that happen while a thread
+//! On some virtual machines, events that happen while a thread
 //! of process 1 is current reach no eBPF program, and the kernel skips runs that interrupt one
 //! another. So no count is demanded exactly, only within one in a hundred.
 

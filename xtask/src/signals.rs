@@ -17,6 +17,14 @@ pub(crate) fn hold() {
     }
 }
 
+/// Gives both signals their usual handling again.
+pub(crate) fn release() {
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: SIG_DFL runs no code of ours.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// Whether such a signal has come.
 pub(crate) fn asked() -> bool {
     ASKED.load(Ordering::Relaxed)

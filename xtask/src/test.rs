@@ -2,25 +2,37 @@
 //! everything that they need installed first.
 //!
 //! Without the rights to install, what is missing is said, and the tests that need it skip
-//! themselves. With `CI=true` in the environment nothing may be missing or skipped.
+//! themselves. With `CI=true` in the environment nothing may be missing or skipped, and the
+//! toolchain of the eBPF object is installed too; elsewhere that one is taken if it is there.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use testkit::child::find_program;
 use testkit::require;
 
-use crate::build_ebpf::{self, available};
-use crate::{cargo, shell, system};
+use crate::{build_ebpf, cargo, shell, system};
 
-/// Programs that tests start, each with its Debian package.
-const PROGRAMS: [(&str, &str, &str); 3] = [
-    ("dockerd", "docker.io", "containers of a real Docker"),
-    (
-        "prometheus",
-        "prometheus",
-        "a real server that scrapes, and promtool",
-    ),
+/// Programs that tests start, each with its Debian package and what it is for.
+const PROGRAMS: [(&str, &str, &str); 13] = [
+    ("dockerd", "docker.io", DOCKER),
+    ("docker", DOCKER_CLIENT, DOCKER),
+    ("containerd", "containerd", DOCKER),
+    ("containerd-shim-runc-v2", "containerd", DOCKER),
+    ("runc", "runc", DOCKER),
+    ("modprobe", "kmod", "bridges of containers"),
+    ("ip", "iproute2", "bridges of containers"),
     ("ss", "iproute2", "the judge of socket counts"),
+    ("prometheus", "prometheus", PROMETHEUS),
+    ("promtool", "prometheus", PROMETHEUS),
+    ("setpriv", "util-linux", NAMESPACES),
+    ("unshare", "util-linux", NAMESPACES),
+    ("tar", "tar", "images of containers"),
 ];
+const DOCKER: &str = "containers of a real Docker";
+const PROMETHEUS: &str = "a real server that scrapes, and promtool";
+const NAMESPACES: &str = "namespaces and fewer rights";
+
+/// Where the command line of Docker is: from Debian 13 on. Before, docker.io has it.
+const DOCKER_CLIENT: &str = "docker-cli";
 
 /// Options of `test`.
 #[derive(Debug, clap::Args)]
@@ -43,20 +55,35 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else if let Err(error) = prepared {
         eprintln!("{error:#}: the tests that need it are skipped");
     }
+    let whole = args.filters.is_empty();
+    let toolchain = match (whole, ci) {
+        (false, _) => false,
+        (true, false) => build_ebpf::is_there(),
+        (true, true) => build_ebpf::prepare().context("CI=true: the eBPF object is compared")?,
+    };
     let mut tests = cargo::cargo();
-    tests.args(["test", "--locked", "--workspace"]);
+    tests.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
     if ci {
         tests.env(require::STRICT, "all");
     }
-    if !args.filters.is_empty() {
+    if !whole {
         return shell::run(tests.arg("--").args(&args.filters));
     }
-    shell::run(&mut tests)?;
-    if ci || available() {
-        return build_ebpf::check();
+    let tested = shell::run(&mut tests);
+    let checked = if toolchain {
+        build_ebpf::check()
+    } else {
+        let word = if ci { "WARNING" } else { "not checked" };
+        eprintln!(
+            "{word}: eBPF object not compared byte by byte with what its sources give (no \
+             toolchain: see `cargo xtask build-ebpf`)"
+        );
+        Ok(())
+    };
+    match (tested, checked) {
+        (Err(tested), Err(checked)) => bail!("{tested:#}; {checked:#}"),
+        (tested, checked) => tested.and(checked),
     }
-    eprintln!("not checked: whether the eBPF object is what its sources give (no toolchain)");
-    Ok(())
 }
 
 /// Sees to it that every program is there.
@@ -67,8 +94,18 @@ fn prepare() -> Result<()> {
             .filter(|(name, ..)| find_program(name).is_none())
     };
     if missing().next().is_some() && system::can_install() {
-        let packages: Vec<&str> = missing().map(|(_, package, _)| *package).collect();
-        let purposes: Vec<&str> = missing().map(|(.., purpose)| *purpose).collect();
+        system::update()?;
+        let mut packages: Vec<&str> = missing().map(|(_, package, _)| *package).collect();
+        for package in &mut packages {
+            if *package == DOCKER_CLIENT && !system::is_offered(DOCKER_CLIENT) {
+                *package = "docker.io";
+            }
+        }
+        let mut purposes: Vec<&str> = missing().map(|(.., purpose)| *purpose).collect();
+        for words in [&mut packages, &mut purposes] {
+            words.sort_unstable();
+            words.dedup();
+        }
         system::install(&packages, &format!("for tests: {}", purposes.join("; ")))?;
     }
     let unmet: Vec<String> = missing()

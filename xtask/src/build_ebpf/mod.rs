@@ -17,8 +17,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::{cargo, shell};
-pub(crate) use toolchain::available;
 use toolchain::{Choice, Toolchain};
+pub(crate) use toolchain::{is_there, prepare};
 
 /// Where the object is checked in, below the workspace.
 const FOLDER: &str = "monitor/bpf";
@@ -183,8 +183,9 @@ fn path_with(program: &Path) -> Result<OsString> {
 fn compare(toolchain: &Toolchain, recorded: &str, folder: &Path, built: &[PathBuf]) -> Result<()> {
     println!("the sources are those that the checked-in object was built from");
     if toolchain.identity != recorded {
-        println!(
-            "not compared byte by byte: the checked-in object was made with another toolchain\n\
+        // No failure: a machine that is set up today may get newer packages than those.
+        eprintln!(
+            "WARNING: eBPF object not compared byte by byte: it was made with another toolchain\n\
              made with:\n{recorded}here:\n{}",
             toolchain.identity
         );

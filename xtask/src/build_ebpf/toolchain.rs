@@ -92,9 +92,28 @@ fn advice(missing: &[String]) -> String {
     )
 }
 
-/// Whether [`find`] would find a toolchain or could install one.
-pub(crate) fn available() -> bool {
-    !look(None).0.is_empty() || installable()
+/// Whether a complete toolchain is there, with nothing to install.
+pub(crate) fn is_there() -> bool {
+    !look(None).0.is_empty()
+}
+
+/// Installs a toolchain where there is none. `false` where that cannot be: this is no Debian
+/// machine, or one whose packages are others by now.
+///
+/// # Errors
+/// When packages that are offered cannot be installed.
+pub(crate) fn prepare() -> Result<bool> {
+    if is_there() {
+        return Ok(true);
+    }
+    if !installable() {
+        return Ok(false);
+    }
+    system::update()?;
+    if !PACKAGES.into_iter().all(system::is_offered) {
+        return Ok(false);
+    }
+    find(None, "").map(|_| true)
 }
 
 /// Whether this is a machine whose packages are those, and its user root. Ubuntu, for one, has

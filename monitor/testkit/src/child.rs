@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use rustix::process::Signal;
 
 use crate::{sys, wait};
@@ -66,8 +66,10 @@ impl Process {
     /// Sends SIGTERM.
     ///
     /// # Errors
-    /// When there is no such process any more.
-    pub fn terminate(&self) -> Result<()> {
+    /// When it has ended.
+    pub fn terminate(&mut self) -> Result<()> {
+        // One that was reaped has no process id any more: it may be another process's by now.
+        ensure!(self.is_alive()?, "{} has ended already", self.name);
         sys::kill(self.pid(), Signal::TERM).with_context(|| format!("can't stop {}", self.name))
     }
 
@@ -99,23 +101,36 @@ impl Drop for Process {
 /// # Errors
 /// When it can't be started, or fails; the message carries its standard error.
 pub fn output(command: &mut Command) -> Result<String> {
+    let output = command.output();
+    let line = format!("{command:?}");
+    successful(&line, output.with_context(|| format!("can't run {line}"))?)
+}
+
+/// As [`output`], at most for `limit`; kills it then.
+///
+/// # Errors
+/// As [`output`], and when it still runs after `limit`.
+pub fn output_within(command: Command, limit: Duration) -> Result<String> {
+    let line = format!("{command:?}");
+    let output = finish(command, limit).with_context(|| line.clone())?;
+    successful(&line, output)
+}
+
+fn successful(line: &str, output: Output) -> Result<String> {
     let Output {
         status,
         stdout,
         stderr,
-    } = command
-        .output()
-        .with_context(|| format!("can't run {command:?}"))?;
+    } = output;
     let stdout = String::from_utf8_lossy(&stdout).into_owned();
     if !status.success() {
         let stderr = String::from_utf8_lossy(&stderr);
-        return Err(anyhow!("{command:?}: {status}: {} {stdout}", stderr.trim()));
+        return Err(anyhow!("{line}: {status}: {} {stdout}", stderr.trim()));
     }
     Ok(stdout)
 }
 
-/// Runs `command` to its end, well or badly, at most for `limit`; kills it then. What it writes
-/// must fit a pipe, 64 KiB.
+/// Runs `command` to its end, well or badly, at most for `limit`; kills it then.
 ///
 /// # Errors
 /// When it can't be started, or still runs after `limit`.
@@ -123,19 +138,27 @@ pub fn finish(mut command: Command, limit: Duration) -> Result<Output> {
     command.stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = Process::spawn(command)?;
-    let status = process.wait(limit)?;
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    if let Some(mut pipe) = process.child().stdout.take() {
-        pipe.read_to_end(&mut stdout)?;
-    }
-    if let Some(mut pipe) = process.child().stderr.take() {
-        pipe.read_to_end(&mut stderr)?;
-    }
+    let stdout = process.child().stdout.take().context("no stdout")?;
+    let stderr = process.child().stderr.take().context("no stderr")?;
+    // Read meanwhile: a full pipe would make it wait for us.
+    let (stdout, stderr) = (read(stdout), read(stderr));
     Ok(Output {
-        status,
-        stdout,
-        stderr,
+        status: process.wait(limit)?,
+        stdout: stdout.recv().context("no end of its output")??,
+        stderr: stderr.recv().context("no end of its errors")??,
     })
+}
+
+/// Reads `pipe` to its end, on a thread that ends with it.
+fn read(mut pipe: impl Read + Send + 'static) -> Receiver<std::io::Result<Vec<u8>>> {
+    let (send, receive) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = pipe.read_to_end(&mut bytes).map(|_| bytes);
+        // Nobody waits for it when the command took too long.
+        send.send(read).ok();
+    });
+    receive
 }
 
 /// Whether the process `pid` has ended. A zombie has: it waits for whoever adopted it.
@@ -167,4 +190,43 @@ fn spawner(command: Command) -> Result<Child> {
         .map_err(|_| anyhow!("the spawning thread has ended"))?;
     let child = receive.recv().context("the spawning thread has ended")?;
     Ok(child?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn what_does_not_end_is_killed() {
+        let start = std::time::Instant::now();
+        let error = output_within(sh("exec sleep 60"), Duration::from_millis(200));
+        assert!(format!("{:#}", error.unwrap_err()).contains("0.2 s"));
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn more_than_a_pipe_holds_is_read() -> Result<()> {
+        let much = sh("head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2");
+        let output = finish(much, Duration::from_secs(20))?;
+        assert_eq!(
+            (output.stdout.len(), output.stderr.len()),
+            (300_000, 300_000)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_reaped_gets_no_signal() -> Result<()> {
+        let mut process = Process::spawn(sh("exit 3"))?;
+        assert_eq!(process.wait(Duration::from_secs(20))?.code(), Some(3));
+        let error = process.terminate().unwrap_err();
+        assert_eq!(error.to_string(), "sh has ended already");
+        Ok(())
+    }
 }

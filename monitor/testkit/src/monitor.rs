@@ -19,6 +19,19 @@ const START: Duration = Duration::from_secs(20);
 /// How long it may take to end: the promise of its command line.
 const STOP: Duration = Duration::from_secs(5);
 
+/// `exe`, a monitor, with `args`, and without the variables of the tests' own environment that
+/// would change what it does.
+pub fn command(exe: impl AsRef<Path>, args: &[&str]) -> Command {
+    let mut command = Command::new(exe.as_ref());
+    command.args(args);
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"CONTAINER_MONITOR_") || name == "DOCKER_HOST" {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// A running `container-monitor`. Dropping it kills it by its process id.
 #[derive(Debug)]
 pub struct Monitor {
@@ -29,13 +42,13 @@ pub struct Monitor {
 
 impl Monitor {
     /// Starts `exe` with `args`, such as `["serve", "--discovery", "cgroup"]`, on a free port of
-    /// 127.0.0.1 unless they name one, and waits until it says where it listens.
+    /// 127.0.0.1 unless they name one, and waits until it says where it listens. The environment
+    /// changes nothing: see [`command`].
     ///
     /// # Errors
     /// When it can't be started, or ends, or does not say; with its log.
     pub fn start(exe: impl AsRef<Path>, args: &[&str]) -> Result<Self> {
-        let mut command = Command::new(exe.as_ref());
-        command.args(args);
+        let mut command = command(exe, args);
         if !args.contains(&"--web.listen-address") {
             command.args(["--web.listen-address", "127.0.0.1:0"]);
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use testkit::child::finish;
-use testkit::monitor::Monitor;
+use testkit::monitor::{self, Monitor};
 
 /// The program.
 pub(crate) const EXE: &str = env!("CARGO_BIN_EXE_container-monitor");
@@ -30,14 +30,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// The program without the variables that the environment of the tests may have.
 pub(crate) fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(EXE);
-    command.args(args);
-    for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"CONTAINER_MONITOR_") || name == "DOCKER_HOST" {
-            command.env_remove(name);
-        }
-    }
-    command
+    monitor::command(EXE, args)
 }
 
 /// Runs the program, which is to end by itself.

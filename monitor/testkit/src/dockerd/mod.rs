@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::child::{Process, find_program, output};
+use crate::child::{Process, find_program, output, output_within};
 use crate::{http, image, wait};
 
 /// The image that containers run: the `workload` program.
@@ -32,6 +32,11 @@ pub const PROGRAMS: [&str; 6] = [
     "runc",
     "ip",
 ];
+
+/// How long a command of Docker may take, such as the removal of many containers.
+const COMMAND: Duration = Duration::from_secs(120);
+/// How long the daemon may take to answer whether it is there.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// A running Docker daemon. Dropping it ends its containers and leaves nothing behind.
 #[derive(Debug)]
@@ -85,9 +90,11 @@ impl Dockerd {
     /// Runs the Docker command line, and gives what it prints, trimmed.
     ///
     /// # Errors
-    /// When it fails, with its standard error.
+    /// When it fails, with its standard error, or takes longer than two minutes.
     pub fn docker(&self, args: &[&str]) -> Result<String> {
-        Ok(output(self.command()?.args(args))?.trim().to_owned())
+        let mut command = self.command()?;
+        command.args(args);
+        Ok(output_within(command, COMMAND)?.trim().to_owned())
     }
 
     /// Starts a container named `name` in the background, with more `options` of `docker run`,
@@ -152,6 +159,8 @@ impl Dockerd {
         let socket = self.socket();
         answering("dockerd", &log, &mut process, || {
             let stream = UnixStream::connect(&socket)?;
+            stream.set_read_timeout(Some(ANSWER))?;
+            stream.set_write_timeout(Some(ANSWER))?;
             Ok(http::request(stream, "docker", "/_ping", &[])?.status == 200)
         })?;
         self.dockerd = Some(process);
@@ -203,7 +212,8 @@ impl Dockerd {
         let entry = r#"ENTRYPOINT ["/workload"]"#;
         let mut command = self.command()?;
         command.args(["import", "--change", entry]);
-        output(command.arg(&archive).arg(IMAGE))?;
+        command.arg(&archive).arg(IMAGE);
+        output_within(command, COMMAND)?;
         Ok(())
     }
 

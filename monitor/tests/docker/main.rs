@@ -14,7 +14,7 @@ mod values;
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use testkit::dockerd::PROGRAMS;
 use testkit::require;
 
@@ -58,11 +58,16 @@ fn docker_host() -> Result<()> {
     for program in PROGRAMS {
         testkit::require!(require::program(program));
     }
-    let mut fleet = Fleet::start()?;
     // For work on one check: a part of its name.
     let only = std::env::var("CONTAINER_MONITOR_TEST_CHECK").unwrap_or_default();
+    let chosen = || CHECKS.iter().filter(|(name, _)| name.contains(&only));
+    ensure!(
+        chosen().next().is_some(),
+        "CONTAINER_MONITOR_TEST_CHECK={only}: no check has that in its name"
+    );
+    let mut fleet = Fleet::start()?;
     let mut failed = Vec::new();
-    for (name, check) in CHECKS.iter().filter(|(name, _)| name.contains(&only)) {
+    for (name, check) in chosen() {
         let start = Instant::now();
         let result = check(&mut fleet);
         let word = if result.is_ok() { "ok" } else { "FAILED" };

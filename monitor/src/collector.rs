@@ -137,13 +137,18 @@ impl Collector {
         let sources = inventory.sources();
         let containers = inventory.containers();
         let scans = self.scan.is_active(&sources);
+        let ids = containers
+            .iter()
+            .map(|container| container.id.as_str())
+            .collect();
         let placement = self.placer.place(&containers, |known| {
             if scans {
-                self.scan.containers(procfs, self.host.inode, known)
+                self.scan.containers(procfs, self.host.inode, known, &ids)
             } else {
                 Vec::new()
             }
         });
+        let denied = if scans { self.scan.denied() } else { 0 };
         status.discovery = discovery_status(&sources, scans.then(|| self.scan.status()));
         status.network_namespaces = placement.namespaces.len() as u64;
         status.containers = count_by_runtime(&placement);
@@ -152,7 +157,7 @@ impl Collector {
             // One container that fails is an error; discovery has failed when nothing is up.
             success: status.discovery.is_empty() || status.discovery.iter().any(|source| source.up),
             duration: start.elapsed(),
-            errors: self.count_errors(DISCOVERY, placement.errors),
+            errors: self.count_errors(DISCOVERY, placement.errors + denied),
         });
         placement
     }

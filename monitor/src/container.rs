@@ -64,8 +64,8 @@ pub struct Container {
     /// The runtime's word for the network mode (`bridge`, `host`, `container:…`, a network's
     /// name); empty when not known.
     pub network_mode: String,
-    /// Start time in nanoseconds since the Unix epoch, or since boot for containers that no
-    /// runtime described; only compared among containers of one network namespace.
+    /// Start time in nanoseconds since the Unix epoch; that of its oldest process where no runtime
+    /// described it.
     pub started: u64,
     /// The process whose `/proc` entry stands for the container.
     pub process: Arc<Process>,

@@ -228,7 +228,7 @@ fn schema(config: &Config, procfs: &ProcFs) -> anyhow::Result<Schema> {
     let Some(fields) = &config.netstat_fields else {
         return Ok(Schema::new());
     };
-    let init = procfs.process(1)?;
+    let init = procfs.host_process().context("cannot open process 1")?;
     let (snmp, snmp6, netstat) = (
         read(&init, c"net/snmp"),
         read(&init, c"net/snmp6"),

@@ -24,7 +24,7 @@ use self::names::{NetnsNames, unique_names};
 use self::walk::{Member, Walk};
 use crate::container::{Container, Runtime};
 use crate::discovery::container_id::short_id;
-use crate::procfs::{ProcFs, Process};
+use crate::procfs::{ProcFs, Process, stat};
 
 /// A clock tick of `/proc/<pid>/stat` in nanoseconds: `USER_HZ` is 100 on every architecture that
 /// eBPF and Rust's Linux targets have in common.
@@ -48,6 +48,8 @@ pub struct Scan {
 #[derive(Debug, Default)]
 pub struct Scanner {
     known: HashMap<GroupKey, Known>,
+    /// When the machine was booted, in nanoseconds since the Unix epoch.
+    boot_time: Option<u64>,
     buffer: Vec<u8>,
 }
 
@@ -75,7 +77,7 @@ impl Scanner {
     }
 
     /// Looks at every process. Namespaces with an inode number in `known`, and the host's own, are
-    /// passed over. Processes may come and go meanwhile: those that went are left out.
+    /// passed over; container ids in `taken` are another source's. Processes may come and go meanwhile: those that went are left out.
     ///
     /// # Errors
     /// The root of the proc file system cannot be read.
@@ -84,6 +86,7 @@ impl Scanner {
         procfs: &ProcFs,
         host_netns_inode: u64,
         known: &HashSet<u64>,
+        taken: &HashSet<&str>,
     ) -> io::Result<Scan> {
         let walk = Walk::take(procfs, &mut self.buffer, |inode| {
             inode != host_netns_inode && !known.contains(&inode)
@@ -95,7 +98,7 @@ impl Scanner {
         }
         candidates.sort_by_key(|candidate| (candidate.started, candidate.process.pid()));
         Ok(Scan {
-            containers: self.settle(candidates),
+            containers: self.settle(candidates, taken),
             denied: walk.denied,
         })
     }
@@ -120,7 +123,10 @@ impl Scanner {
         });
         let (process, started) = match standing {
             Some(standing) => standing,
-            None => group.oldest(procfs, inode, &mut self.buffer)?,
+            None => {
+                let (process, since_boot) = group.oldest(procfs, inode, &mut self.buffer)?;
+                (process, self.boot_time(procfs).saturating_add(since_boot))
+            }
         };
         let base_name = match &key.1 {
             Some(id) => short_id(id).to_owned(),
@@ -138,8 +144,17 @@ impl Scanner {
         })
     }
 
+    fn boot_time(&mut self, procfs: &ProcFs) -> u64 {
+        *self.boot_time.get_or_insert_with(|| {
+            let text = procfs
+                .read(c"stat", &mut self.buffer)
+                .map(|()| &self.buffer[..]);
+            text.ok().and_then(stat::boot_time).unwrap_or(0)
+        })
+    }
+
     /// Names the candidates and remembers them, with the old [`Arc`] where nothing changed.
-    fn settle(&mut self, candidates: Vec<Candidate>) -> Vec<Arc<Container>> {
+    fn settle(&mut self, candidates: Vec<Candidate>, taken: &HashSet<&str>) -> Vec<Arc<Container>> {
         let mut before = std::mem::take(&mut self.known);
         let names = unique_names(candidates.iter().map(|candidate| {
             let kept = before
@@ -152,9 +167,9 @@ impl Scanner {
         let mut containers = Vec::with_capacity(candidates.len());
         for (candidate, name) in candidates.into_iter().zip(names) {
             // A process of a container that made a network namespace of its own: the id stays
-            // with the oldest, so that it names one container.
+            // with the runtime's container or the oldest, so that it names one.
             let id = match &candidate.key.1 {
-                Some(id) if ids.insert(id.clone()) => id.clone(),
+                Some(id) if !taken.contains(id.as_str()) && ids.insert(id.clone()) => id.clone(),
                 _ => String::new(),
             };
             let container = match before.remove(&candidate.key) {

@@ -9,7 +9,7 @@
 //! | containerd, `SystemdCgroup` unset on a systemd node | `<slice>:cri-containerd:<id>` | |
 //! | containerd, nerdctl | `/default/<id>` | `nerdctl-<id>.scope` |
 //! | CRI-O | `crio-<id>` | `crio-<id>.scope` |
-//! | Podman | `libpod_parent/libpod-<id>` | `libpod-<id>.scope` |
+//! | Podman | `libpod_parent/libpod-<id>` | `libpod-<id>.scope`, `web.service/libpod-payload-<id>` |
 //! | BuildKit in Docker | `/docker/buildkit/<25 letters and digits>` | `<slice>:buildkit:<id>` |
 //! | ECS on Fargate | `/ecs/<task>/<32 hex>-<digits>` | |
 //!
@@ -133,7 +133,8 @@ fn runtime_of_prefix(prefix: &str) -> Runtime {
         "docker" => Runtime::Docker,
         "cri-containerd" | "nerdctl" | "containerd" => Runtime::Containerd,
         "crio" => Runtime::CriO,
-        "libpod" => Runtime::Podman,
+        // The second with `--cgroups=split`, as units of systemd have it.
+        "libpod" | "libpod-payload" => Runtime::Podman,
         _ => Runtime::None,
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::SourceStatus;
 use super::cgroup::Scanner;
+use super::{SourceState, SourceStatus};
 use crate::container::Container;
 use crate::procfs::ProcFs;
 
@@ -32,6 +32,7 @@ pub struct ScanSource {
     mode: ScanMode,
     scanner: Scanner,
     was_denied: bool,
+    denied: u64,
     is_up: bool,
 }
 
@@ -42,6 +43,7 @@ impl ScanSource {
             mode,
             scanner: Scanner::new(),
             was_denied: false,
+            denied: 0,
             is_up: true,
         }
     }
@@ -50,19 +52,24 @@ impl ScanSource {
     pub fn is_active(&self, runtimes: &[SourceStatus]) -> bool {
         match self.mode {
             ScanMode::Off => false,
-            ScanMode::UntilRuntimeAnswers => !runtimes.iter().any(|runtime| runtime.answered),
+            // Nor while the first attempt runs: its containers would get other names for a moment.
+            ScanMode::UntilRuntimeAnswers => !runtimes
+                .iter()
+                .any(|runtime| runtime.answered || runtime.state == SourceState::Starting),
             ScanMode::Always => true,
         }
     }
 
-    /// The containers in network namespaces other than the host's and those in `known`.
+    /// The containers in network namespaces other than the host's and those in `known`. Container
+    /// ids in `taken` are a runtime's.
     pub fn containers(
         &mut self,
         procfs: &ProcFs,
         host_inode: u64,
         known: &HashSet<u64>,
+        taken: &HashSet<&str>,
     ) -> Vec<Arc<Container>> {
-        let scan = match self.scanner.scan(procfs, host_inode, known) {
+        let scan = match self.scanner.scan(procfs, host_inode, known, taken) {
             Ok(scan) => scan,
             Err(error) => {
                 if std::mem::replace(&mut self.is_up, false) {
@@ -72,14 +79,21 @@ impl ScanSource {
             }
         };
         self.is_up = true;
-        if scan.denied > 0 && !std::mem::replace(&mut self.was_denied, true) {
+        self.denied = scan.denied as u64;
+        let was_denied = std::mem::replace(&mut self.was_denied, scan.denied > 0);
+        if scan.denied > 0 && !was_denied {
             warn!(
                 processes = scan.denied,
-                "cannot look at the network namespaces of some processes; their containers are \
+                "cannot look at the network namespaces of some processes; their containers may be \
                  missing (needs CAP_SYS_PTRACE)"
             );
         }
         scan.containers
+    }
+
+    /// Processes that the last scan was not allowed to look at.
+    pub fn denied(&self) -> u64 {
+        self.denied
     }
 
     /// What the metrics show of it.

@@ -179,16 +179,21 @@ impl TransitionCounter {
             .map_err(io::Error::other)
     }
 
-    /// Forgets a key, whose namespace is gone. One that is not there is no error.
+    /// Removes a key, whose namespace or cgroup is gone, and gives what it has counted up to now;
+    /// `None` where there is no such key.
     ///
     /// # Errors
-    /// Whatever else the kernel says.
-    pub fn remove(&mut self, key: Key) -> io::Result<()> {
+    /// Whatever the kernel says.
+    pub fn take(&mut self, key: Key) -> io::Result<Option<Transitions>> {
         let mut map = TransitionsMap::try_from(&mut self.transitions).map_err(io::Error::other)?;
-        match map.remove(&key.into()) {
-            Err(error) if os_error(&error) != Some(libc::ENOENT) => Err(io::Error::other(error)),
-            _ => Ok(()),
-        }
+        let words = KeyWords::from(key);
+        let last = match map.get(&words, 0) {
+            Ok(last) => last,
+            Err(MapError::KeyNotFound) => return Ok(None),
+            Err(error) => return Err(io::Error::other(error)),
+        };
+        map.remove(&words).map_err(io::Error::other)?;
+        Ok(Some(last.into()))
     }
 
     /// What the program could not count.

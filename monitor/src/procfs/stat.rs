@@ -4,6 +4,7 @@
 //! parentheses, line breaks and bytes that are no UTF-8. No later field has a parenthesis, so the
 //! last one ends the name. Times and memory are left out.
 
+use super::Number;
 use super::ParseError;
 
 /// What a process is and since when.
@@ -73,6 +74,18 @@ fn mismatch(reason: &str) -> ParseError {
     ParseError::Mismatch {
         line: 1,
         reason: reason.to_owned(),
+    }
+}
+
+/// When the machine was booted, in nanoseconds since the Unix epoch: the line `btime` of
+/// `/proc/stat`, which counts seconds (`fs/proc/stat.c`).
+pub fn boot_time(text: &[u8]) -> Option<u64> {
+    let line = text
+        .split(|&byte| byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"btime "))?;
+    match Number::parse(line)? {
+        Number::Unsigned(seconds) => seconds.checked_mul(1_000_000_000),
+        Number::Negative(_) => None,
     }
 }
 

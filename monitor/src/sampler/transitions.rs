@@ -109,10 +109,10 @@ impl TransitionSampler {
         let account = self
             .ledger
             .account(&entries, &places, &self.cgroups, now, keep);
-        for entry in account.outdated.into_iter().map(|place| &entries[place]) {
-            let (key, _) = *entry;
-            match self.counter.remove(key) {
-                Ok(()) => self.ledger.retire(entry, &places),
+        for (key, _) in account.outdated.into_iter().map(|place| entries[place]) {
+            match self.counter.take(key) {
+                Ok(None) => {}
+                Ok(Some(last)) => self.ledger.retire(&(key, last), &places, &self.cgroups),
                 Err(error) => debug!(?key, %error, "cannot remove an entry of the transition map"),
             }
         }

@@ -71,11 +71,12 @@ impl<T: Send + Sync + 'static> SingleFlight<T> {
         let work = Arc::clone(&self.work);
         spawn_blocking(move || {
             // After a panic the work's state is what the panic left; better that than no metrics.
-            let mut work = work.lock().unwrap_or_else(|poisoned| {
+            let mut guard = work.lock().unwrap_or_else(|poisoned| {
                 error!("the last collection panicked, going on");
+                work.clear_poison();
                 poisoned.into_inner()
             });
-            sender.send_replace(Some(Arc::new(work())));
+            sender.send_replace(Some(Arc::new(guard())));
         });
         receiver
     }

@@ -20,7 +20,9 @@ fn scan(island: &Island, scanner: &mut Scanner) -> Scan {
 
 fn scan_but(island: &Island, scanner: &mut Scanner, known: &HashSet<u64>) -> Scan {
     let host = island.procfs.netns_inode(1).unwrap();
-    scanner.scan(&island.procfs, host, known).unwrap()
+    scanner
+        .scan(&island.procfs, host, known, &HashSet::new())
+        .unwrap()
 }
 
 fn names(scan: &Scan) -> Vec<&str> {
@@ -270,7 +272,9 @@ fn the_own_proc_is_scanned_without_an_error() {
     let mut scanner = Scanner::new();
     // Other tests come and go meanwhile.
     for _ in 0..20 {
-        let found = scanner.scan(&procfs, own, &HashSet::new()).unwrap();
+        let found = scanner
+            .scan(&procfs, own, &HashSet::new(), &HashSet::new())
+            .unwrap();
         let names: HashSet<&str> = names(&found).into_iter().collect();
         assert_eq!(names.len(), found.containers.len());
     }

@@ -119,6 +119,11 @@ fn podman_but_not_its_monitor_nor_its_pod() {
         Runtime::Podman,
     );
     is(&format!("/libpod_parent/libpod-{A}"), A, Runtime::Podman);
+    is(
+        &format!("/system.slice/web.service/libpod-payload-{A}"),
+        A,
+        Runtime::Podman,
+    );
     is_none(&format!("/machine.slice/libpod-conmon-{A}.scope"));
     is_none(&format!("/libpod_parent/libpod-conmon-{A}"));
     let pod = format!("/machine.slice/machine-libpod_pod_{B}.slice");

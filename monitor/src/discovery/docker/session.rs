@@ -139,7 +139,10 @@ impl<'a> Session<'a> {
             let stands = source
                 .get(&entry.id)
                 .is_some_and(|known| known.name == entry.name && has_process(&known));
-            if !stands {
+            if stands {
+                // The runtime has described it before, and need not again to be believed.
+                self.succeeded += 1;
+            } else {
                 questions.push(entry.id);
             }
         }
@@ -261,7 +264,7 @@ impl Change {
     fn of(action: &str) -> Self {
         match action {
             "start" | "rename" => Self::LookUp,
-            "die" | "died" | "destroy" | "remove" | "stop" => Self::Remove,
+            "die" | "died" | "destroy" | "remove" => Self::Remove,
             _ => Self::None,
         }
     }

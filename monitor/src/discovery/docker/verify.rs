@@ -3,9 +3,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use tracing::{debug, warn};
-
 use super::client::Client;
 use super::describe::{Description, describe};
 use crate::container::{Container, Runtime};
@@ -13,6 +10,11 @@ use crate::discovery::cgroup::replacement;
 use crate::discovery::container_id::{is_id, of_process};
 use crate::procfs::process::is_gone;
 use crate::procfs::{ProcFs, Process};
+use anyhow::{Context as _, bail};
+
+/// What to look at when a runtime's pids are not those of our `/proc`.
+const PID_NAMESPACE: &str = "is this the runtime's pid namespace (--pid=host, hostPID: true, or \
+                             --path.procfs)?";
 
 /// How often a container is asked for again because its process changed meanwhile.
 const ATTEMPTS: usize = 3;
@@ -46,20 +48,13 @@ pub(super) async fn look_up(
                 Some(_) => continue,
                 None => return Ok(None),
             },
-            Owner::Other => {
-                warn!(
-                    "process {pid} is not of container {id}: is this its runtime's /proc, \
-                     and its pid namespace?"
-                );
-                return Ok(None);
-            }
+            Owner::Other => bail!("its process {pid} is another container's here: {PID_NAMESPACE}"),
             Owner::Gone => continue,
         }
         let container = finish(client, runtime, description, process).await?;
         return Ok(with_living_process(procfs, container).await);
     }
-    debug!("container {id} keeps changing its process, it is left out until its next event");
-    Ok(None)
+    bail!("its process is not in this /proc, or changes all the time: {PID_NAMESPACE}")
 }
 
 async fn ask(client: &Client, id: &str) -> anyhow::Result<Option<Description>> {

@@ -2,6 +2,7 @@
 //! counted under keys that are no more, and says which entries may go. It touches no kernel.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use monitor_ebpf::{Key, SLOTS, Transitions};
@@ -13,9 +14,14 @@ use crate::cgroups::Cgroups;
 /// What lives between two samples.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    /// Counts of cgroups that are gone, by key and inode number of their living namespace: they
+    /// What stood under a container, by the key it was counted under: a later owner of the key
+    /// gets only what came after, or the same events would be counted twice.
+    given: HashMap<Key, Counts>,
+    /// Counts whose entries are gone, by key and inode number of their living namespace: they
     /// stand under its owner.
-    retired: HashMap<(u64, u64), Counts>,
+    of_namespaces: HashMap<(u64, u64), Counts>,
+    /// The same of namespaces that are gone, by the id of their living container.
+    of_containers: HashMap<Arc<str>, Counts>,
     /// Sum of all counts that were removed from the map.
     removed: Counts,
     /// When an entry was first seen whose namespace or cgroup nobody knows.
@@ -25,7 +31,9 @@ pub(super) struct Ledger {
 impl Default for Ledger {
     fn default() -> Self {
         Self {
-            retired: HashMap::new(),
+            given: HashMap::new(),
+            of_namespaces: HashMap::new(),
+            of_containers: HashMap::new(),
             removed: [0; SLOTS],
             unknown_since: HashMap::new(),
         }
@@ -44,6 +52,10 @@ pub(super) struct Account<'a> {
 impl Ledger {
     /// Gives every entry to its cgroup's container, else to the owner of its namespace. Entries
     /// whose namespace or cgroup nobody has known for `keep` are outdated.
+    ///
+    /// An entry of a container that no source has told of yet is given to nobody until it is
+    /// outdated: its counts would have to be taken from the owner again, and a counter must not
+    /// fall.
     pub(super) fn account<'a>(
         &mut self,
         entries: &[(Key, Transitions)],
@@ -54,25 +66,39 @@ impl Ledger {
     ) -> Account<'a> {
         let keys: HashSet<&Key> = entries.iter().map(|(key, _)| key).collect();
         self.unknown_since.retain(|key, _| keys.contains(key));
+        self.given.retain(|key, _| keys.contains(key));
         let mut account = Account {
             tally: Tally::default(),
             total: self.removed,
             outdated: Vec::new(),
         };
-        self.retired.retain(|&(netns, inode), retired| {
+        self.of_namespaces.retain(|&(netns, inode), counts| {
             let namespace = places.namespace(netns, inode);
-            account.tally.add(namespace, retired);
+            account.tally.add(namespace, counts);
             namespace.is_some()
+        });
+        self.of_containers.retain(|id, counts| {
+            let container = places.container(id).map(Subject::Container);
+            account.tally.add(container, counts);
+            container.is_some()
         });
         for (place, (key, Transitions { inode, counts })) in entries.iter().enumerate() {
             add(&mut account.total, counts);
             let namespace = places.namespace(key.netns, *inode);
             let id = cgroups.container(key.cgroup);
             let container = id.and_then(|id| places.container(id));
-            let subject = container.map(Subject::Container).or(namespace);
-            account.tally.add(subject, counts);
-            let is_known = namespace.is_some() && cgroups.may_exist(key.cgroup);
-            if container.is_some() || is_known {
+            let mut is_known = namespace.is_some() && cgroups.may_exist(key.cgroup);
+            if let Some(container) = container {
+                account
+                    .tally
+                    .add(Some(Subject::Container(container)), counts);
+                self.given.insert(*key, *counts);
+            } else if id.is_some() && !self.given.contains_key(key) {
+                is_known = false;
+            } else {
+                account.tally.add(namespace, &self.rest(key, counts));
+            }
+            if is_known {
                 self.unknown_since.remove(key);
                 continue;
             }
@@ -84,16 +110,46 @@ impl Ledger {
         account
     }
 
-    /// Takes over the counts of an entry that has just been removed from the map. Where only its
-    /// cgroup is gone, they stay with the namespace.
-    pub(super) fn retire(&mut self, entry: &(Key, Transitions), places: &Places<'_>) {
+    /// Takes over the counts of an entry that has just been removed from the map: they stay with
+    /// the namespace where only its cgroup is gone, and with the container where only its
+    /// namespace is.
+    pub(super) fn retire(
+        &mut self,
+        entry: &(Key, Transitions),
+        places: &Places<'_>,
+        cgroups: &Cgroups,
+    ) {
         let (key, Transitions { inode, counts }) = entry;
         self.unknown_since.remove(key);
         add(&mut self.removed, counts);
-        if places.namespace(key.netns, *inode).is_some() {
-            let retired = self.retired.entry((key.netns, *inode));
-            add(retired.or_insert([0; SLOTS]), counts);
+        let id = cgroups.container(key.cgroup);
+        let zero = [0; SLOTS];
+        if let Some(id) = id.filter(|id| places.container(id).is_some()) {
+            add(
+                self.of_containers.entry(Arc::clone(id)).or_insert(zero),
+                counts,
+            );
+        } else if places.namespace(key.netns, *inode).is_some() {
+            let rest = self.rest(key, counts);
+            add(
+                self.of_namespaces
+                    .entry((key.netns, *inode))
+                    .or_insert(zero),
+                &rest,
+            );
         }
+        self.given.remove(key);
+    }
+
+    /// What of an entry's counts has not stood under a container yet.
+    fn rest(&self, key: &Key, counts: &Counts) -> Counts {
+        let mut rest = *counts;
+        if let Some(given) = self.given.get(key) {
+            for (rest, given) in rest.iter_mut().zip(given) {
+                *rest = rest.saturating_sub(*given);
+            }
+        }
+        rest
     }
 
     /// Whether an entry waits for somebody to know it.

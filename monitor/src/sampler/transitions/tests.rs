@@ -79,7 +79,7 @@ fn a_count_is_its_cgroup_s_container_s_else_the_owner_s() {
     let entries = [
         entry(1002, 2, 11, 1),
         entry(1002, 2, 12, 2),
-        // No container's cgroup, one that is gone, and one of a container that nobody knows.
+        // No container's cgroup, one that is gone, and one of a container that nobody knows yet.
         entry(1002, 2, 10, 4),
         entry(1002, 2, 99, 8),
         entry(1002, 2, 14, 16),
@@ -96,7 +96,7 @@ fn a_count_is_its_cgroup_s_container_s_else_the_owner_s() {
     let mut ledger = Ledger::default();
     let account = ledger.account(&entries, &places, &cgroups, Instant::now(), KEEP);
     let expected = [
-        ("owner", 1 + 4 + 8 + 16),
+        ("owner", 1 + 4 + 8),
         ("joined", 2 + 256),
         ("process", 32),
         ("/", 64),
@@ -145,7 +145,7 @@ fn step(
     let seen = (by_name(&account.tally), account.total[3]);
     // From the back, so that the places before stay what they are.
     for place in account.outdated.into_iter().rev() {
-        ledger.retire(&map.remove(place), &places);
+        ledger.retire(&map.remove(place), &places, cgroups);
     }
     seen
 }
@@ -177,6 +177,75 @@ fn what_a_cgroup_counted_outlives_it_and_its_entry() {
         map.push(entry(1002, 2, 99, 1));
         assert_eq!(at(122, &mut map), (named([("owner", 13)]), 13));
     }
+}
+
+#[test]
+fn what_stood_under_a_container_is_not_counted_again_under_the_owner() {
+    let cgroups = Cgroups::known(&[(12, Some("bb"))]);
+    let gone = Cgroups::known(&[(10, None)]);
+    let mut without = placement();
+    without.namespaces[0].members.truncate(1);
+    let mut map = vec![entry(1002, 2, 12, 5)];
+    let mut ledger = Ledger::default();
+    let start = Instant::now();
+    let mut at = |seconds: u64, placement: &Placement, cgroups: &Cgroups, map: &mut Vec<_>| {
+        let now = start + Duration::from_secs(seconds);
+        step(&mut ledger, map, placement, cgroups, now).0
+    };
+    let joined = named([("joined", 5)]);
+    assert_eq!(at(0, &placement(), &cgroups, &mut map), joined);
+    // The container that had joined ends; two of its sockets are closed after that.
+    let owner = |count| named([("owner", count)]);
+    assert_eq!(at(1, &without, &cgroups, &mut map), owner(0));
+    map[0] = entry(1002, 2, 12, 7);
+    for seconds in [2, 121, 122, 123] {
+        assert_eq!(at(seconds, &without, &gone, &mut map), owner(2));
+    }
+    assert!(map.is_empty());
+}
+
+#[test]
+fn a_container_that_nobody_told_of_yet_is_waited_for() {
+    let cgroups = Cgroups::known(&[(12, Some("bb"))]);
+    let mut without = placement();
+    without.namespaces[0].members.truncate(1);
+    let mut map = vec![entry(1002, 2, 12, 5)];
+    let mut ledger = Ledger::default();
+    let start = Instant::now();
+    let mut at = |seconds: u64, placement: &Placement, map: &mut Vec<_>| {
+        let now = start + Duration::from_secs(seconds);
+        step(&mut ledger, map, placement, &cgroups, now).0
+    };
+    assert_eq!(at(0, &without, &mut map), named([]));
+    assert_eq!(at(1, &placement(), &mut map), named([("joined", 5)]));
+    // Of one that nobody ever tells of, the owner gets it in the end.
+    map = vec![entry(1002, 2, 12, 9)];
+    let mut ledger = Ledger::default();
+    for (seconds, expected) in [
+        (0, named([])),
+        (120, named([])),
+        (121, named([("owner", 9)])),
+    ] {
+        let now = start + Duration::from_secs(seconds);
+        let seen = step(&mut ledger, &mut map, &without, &cgroups, now).0;
+        assert_eq!(seen, expected, "after {seconds} s");
+    }
+}
+
+#[test]
+fn entries_of_namespaces_that_ended_go_and_their_counts_stay_with_the_container() {
+    let cgroups = Cgroups::known(&[(11, Some("aa"))]);
+    let mut map = vec![entry(1009, 9, 11, 5)];
+    let mut ledger = Ledger::default();
+    let start = Instant::now();
+    let mut at = |seconds: u64, map: &mut Vec<_>| {
+        let now = start + Duration::from_secs(seconds);
+        step(&mut ledger, map, &placement(), &cgroups, now).0
+    };
+    for seconds in [0, 119, 120, 121] {
+        assert_eq!(at(seconds, &mut map), named([("owner", 5)]));
+    }
+    assert!(map.is_empty());
 }
 
 #[test]

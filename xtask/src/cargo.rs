@@ -6,6 +6,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::shell;
+
+/// The variable of the build that tells the daemon which commit it is of.
+const REVISION: &str = "CONTAINER_MONITOR_REVISION";
+
 /// The folder of the workspace.
 pub(crate) fn workspace() -> PathBuf {
     // What cargo says now, not what it said when this was compiled: the folder may have moved.
@@ -38,6 +43,12 @@ pub(crate) fn release_daemon() -> Result<PathBuf> {
         .args(["--bin=container-monitor"])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit());
+    // The same text forces no rebuild; another commit does, of this package alone.
+    if std::env::var_os(REVISION).is_none()
+        && let Some(revision) = revision()
+    {
+        command.env(REVISION, revision);
+    }
     eprintln!("+ cargo build --release --package=container-monitor");
     let output = command.output().context("cannot start cargo")?;
     ensure!(output.status.success(), "the daemon does not build");
@@ -49,6 +60,14 @@ pub(crate) fn release_daemon() -> Result<PathBuf> {
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
         .next_back()
         .context("cargo names no executable")
+}
+
+/// The commit that is checked out; `None` without git, or where this is no repository.
+fn revision() -> Option<String> {
+    let mut git = Command::new("git");
+    git.current_dir(workspace())
+        .args(["rev-parse", "--short", "HEAD"]);
+    shell::output(&mut git).ok()
 }
 
 /// The folder of cargo's own binaries and registry.

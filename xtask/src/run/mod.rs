@@ -1,6 +1,8 @@
 //! `cargo xtask run`: the daemon, built for release, in the foreground. Where it finds no
 //! container, demo workloads are started for it to see.
 
+mod options;
+
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,11 +19,10 @@ use testkit::monitor::Monitor;
 use testkit::{http, require, wait};
 
 use crate::{cargo, signals, table};
+use options::{DISCOVERY, LISTEN};
 
-/// The options that say where the daemon listens.
-const LISTEN: &str = "--web.listen-address";
-/// The option that says where it looks for containers.
-const DISCOVERY: &str = "--discovery";
+/// Where the daemon listens unless told otherwise: for this machine alone.
+const ADDRESS: &str = "127.0.0.1:10042";
 /// The longest that the daemon may take to start, to be ready, or to see the demo.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The daemon's own promise is five seconds.
@@ -35,7 +36,8 @@ pub(crate) struct Args {
     /// Start no demo workloads, also where there is no container
     #[arg(long)]
     no_demo: bool,
-    /// Passed on to `container-monitor serve`
+    /// Passed on to `container-monitor serve`, which listens on 127.0.0.1:10042 unless they say
+    /// otherwise
     #[arg(last = true)]
     serve: Vec<String>,
 }
@@ -49,18 +51,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     signals::hold();
     if require::root().is_err() {
         eprintln!(
-            "not root: other users' containers, eBPF and demo workloads are out of reach (as root: \
-             sudo --preserve-env=PATH,CARGO_HOME,RUSTUP_HOME cargo xtask run)"
+            "not root: other users' containers, eBPF and demo workloads are out of reach; as root:\n  \
+             sudo env \"PATH=$PATH\" \"CARGO_HOME=${{CARGO_HOME:-$HOME/.cargo}}\" \
+             \"RUSTUP_HOME=${{RUSTUP_HOME:-$HOME/.rustup}}\" cargo xtask run"
         );
     }
     let mut serve = vec!["serve".to_owned()];
     serve.extend(args.serve.iter().cloned());
-    let demos = if args.no_demo || require::root().is_err() || containers(&exe, &serve)? > 0 {
+    if !options::names(&serve, LISTEN) && std::env::var_os(options::LISTEN_VARIABLE).is_none() {
+        serve.extend([LISTEN.to_owned(), ADDRESS.to_owned()]);
+    }
+    let demos = if args.no_demo || require::root().is_err() || !is_empty(&exe, &serve) {
         Vec::new()
     } else {
         let demos = start_demos()?;
         // Where a runtime without a container answers, the daemon would ask that one alone.
-        if !names_option(&serve, DISCOVERY) {
+        if !options::names(&serve, DISCOVERY) {
             serve.extend([DISCOVERY.to_owned(), "cgroup".to_owned()]);
         }
         demos
@@ -71,12 +77,32 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     foreground(&exe, &serve, &demos)
 }
 
+/// Whether a daemon with these arguments is known to find no container.
+fn is_empty(exe: &Path, serve: &[String]) -> bool {
+    match containers(exe, serve) {
+        Ok(found) => found == 0,
+        Err(error) => {
+            if !signals::asked() {
+                eprintln!("warning: cannot tell whether there are containers: {error:#}");
+            }
+            false
+        }
+    }
+}
+
 /// How many containers a daemon with these arguments finds: one that listens on a free port, so
 /// that nothing but the answer is seen of it.
 fn containers(exe: &Path, serve: &[String]) -> Result<usize> {
-    let arguments = without_option(serve, LISTEN);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let probe = Monitor::start(exe, &arguments)?;
+    let mut command = Command::new(exe);
+    command
+        .args(options::silent(serve))
+        .args([LISTEN, "127.0.0.1:0"]);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(options::is_talk) {
+            command.env_remove(name);
+        }
+    }
+    let probe = Monitor::spawn(command)?;
     probe.wait_ready()?;
     let found = probe.metrics()?.series("container_network_info").len();
     probe.stop()?;
@@ -105,8 +131,14 @@ fn foreground(exe: &Path, serve: &[String], demos: &[Demo]) -> Result<()> {
         .stderr(Stdio::piped());
     let mut daemon = Process::spawn(command)?;
     let stderr = daemon.child().stderr.take().context("no stderr")?;
-    let addresses = echo(stderr);
-    match first_look(&mut daemon, &addresses, demos) {
+    let places = echo(stderr);
+    let looked = if options::logs_info(serve) {
+        first_look(&mut daemon, &places, demos)
+    } else {
+        println!("no first look: at this log level the daemon does not say where it listens");
+        Ok(())
+    };
+    match looked {
         Ok(()) => {}
         // It has said why.
         Err(_) if !daemon.is_alive()? => {}
@@ -122,41 +154,48 @@ fn foreground(exe: &Path, serve: &[String], demos: &[Demo]) -> Result<()> {
     Ok(())
 }
 
-/// Prints every line of the daemon's log, and sends the addresses that it listens on.
-fn echo(log: impl std::io::Read + Send + 'static) -> Receiver<SocketAddr> {
+/// Prints every line of the daemon's log, and sends where it listens.
+fn echo(log: impl std::io::Read + Send + 'static) -> Receiver<Place> {
     let (send, receive) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {
             eprintln!("{line}");
-            if let Some(address) = address(&line) {
+            if let Some(place) = place(&line) {
                 // Only the first one is waited for.
-                send.send(address).ok();
+                send.send(place).ok();
             }
         }
     });
     receive
 }
 
-/// The address in a line of either log format that says where the daemon listens.
-fn address(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("address")?;
-    let value = rest.trim_start_matches(['"', '=', ':']);
-    let end = value.find(['"', ' ', ',']).unwrap_or(value.len());
-    value.get(..end)?.parse().ok()
+/// Where the daemon listens, and the path of its metrics.
+type Place = (SocketAddr, String);
+
+/// What a line of either log format says of where the daemon listens.
+fn place(line: &str) -> Option<Place> {
+    line.contains("listening").then_some(())?;
+    let address = field(line, "address")?.parse().ok()?;
+    Some((address, field(line, "path")?.to_owned()))
+}
+
+/// The value of `name=value` or `"name":"value"`.
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    if let Some((_, value)) = line.split_once(&format!(" {name}=")) {
+        return value.split(' ').next();
+    }
+    let (_, value) = line.split_once(&format!("\"{name}\":\""))?;
+    value.split('"').next()
 }
 
 /// Prints the URL, and a table of what the daemon sees.
-fn first_look(
-    daemon: &mut Process,
-    addresses: &Receiver<SocketAddr>,
-    demos: &[Demo],
-) -> Result<()> {
-    let address = wait::until("the daemon says where it listens", PATIENCE, || {
-        let address = addresses.try_recv().ok();
-        if address.is_none() && (signals::asked() || !daemon.is_alive()?) {
+fn first_look(daemon: &mut Process, places: &Receiver<Place>, demos: &[Demo]) -> Result<()> {
+    let (address, path) = wait::until("the daemon says where it listens", PATIENCE, || {
+        let place = places.try_recv().ok();
+        if place.is_none() && (signals::asked() || !daemon.is_alive()?) {
             bail!("it has ended");
         }
-        Ok(address)
+        Ok(place)
     })?;
     let address = reachable(address);
     wait::until("the daemon is ready", PATIENCE, || {
@@ -166,9 +205,9 @@ fn first_look(
     if !demos.is_empty() {
         std::thread::sleep(SETTLE);
     }
-    let metrics = Metrics::parse(&http::get(address, "/metrics")?.text()?)?;
+    let metrics = Metrics::parse(&http::get(address, &path)?.text()?)?;
     println!("\n{}", table::render(&metrics));
-    println!("metrics: http://{address}/metrics (Ctrl-C ends it)\n");
+    println!("metrics: http://{address}{path} (Ctrl-C ends it)\n");
     Ok(())
 }
 
@@ -180,28 +219,6 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
-}
-
-/// Whether `--name value` or `--name=value` is among the arguments.
-fn names_option(arguments: &[String], name: &str) -> bool {
-    without_option(arguments, name).len() < arguments.len()
-}
-
-/// The arguments without `--name value` and `--name=value`.
-fn without_option(arguments: &[String], name: &str) -> Vec<String> {
-    let mut kept = Vec::new();
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        if argument == name {
-            arguments.next();
-        } else if !argument
-            .strip_prefix(name)
-            .is_some_and(|rest| rest.starts_with('='))
-        {
-            kept.push(argument.clone());
-        }
-    }
-    kept
 }
 
 /// The hidden subcommand that a demo workload is.
@@ -217,40 +234,20 @@ pub(crate) fn demo_workload(kind: &OsString) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn strings(words: &[&str]) -> Vec<String> {
-        words.iter().map(|&word| word.to_owned()).collect()
-    }
-
     #[test]
     fn addresses_are_read_from_both_log_formats() {
+        let expected = (([127, 0, 0, 1], 10042).into(), "/m".to_owned());
         for line in [
-            "INFO listening address=127.0.0.1:10042 path=/metrics",
-            r#"{"level":"INFO","message":"listening","address":"127.0.0.1:10042"}"#,
+            "INFO listening address=127.0.0.1:10042 path=/m",
+            r#"{"level":"INFO","message":"listening","address":"127.0.0.1:10042","path":"/m"}"#,
         ] {
-            assert_eq!(address(line), "127.0.0.1:10042".parse().ok(), "{line}");
+            assert_eq!(place(line).as_ref(), Some(&expected), "{line}");
         }
-        assert_eq!(address("address=[::]:1"), "[::]:1".parse().ok());
-        assert_eq!(address("cannot listen on address 1.2.3.4"), None);
+        assert_eq!(field("a address=[::]:1", "address"), Some("[::]:1"));
+        assert_eq!(place("cannot listen on address=1.2.3.4:5 path=/"), None);
         assert_eq!(
             reachable(([0, 0, 0, 0], 1).into()),
             ([127, 0, 0, 1], 1).into()
         );
-    }
-
-    #[test]
-    fn options_are_taken_out() {
-        let all = strings(&[
-            "serve",
-            LISTEN,
-            "a",
-            "--discoveryx=1",
-            "--web.listen-address=b",
-        ]);
-        assert_eq!(without_option(&all, LISTEN), ["serve", "--discoveryx=1"]);
-        assert!(names_option(&all, LISTEN) && !names_option(&all, DISCOVERY));
-        assert!(names_option(
-            &strings(&["--discovery", "cgroup"]),
-            DISCOVERY
-        ));
     }
 }

@@ -12,6 +12,7 @@ mod ways;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use testkit::child::find_program;
 use testkit::metrics::Metrics;
 use testkit::monitor::Monitor;
 use testkit::netns::Netns;
@@ -42,6 +43,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         require::root().is_ok(),
         "making network namespaces is for root"
     );
+    for (program, package) in [("ss", "iproute2"), ("nsenter", "util-linux")] {
+        ensure!(
+            find_program(program).is_some(),
+            "{program} is one of the other ways and is not there (Debian: {package})"
+        );
+    }
     let exe = cargo::release_daemon()?;
     signals::hold();
     let count = usize::from(args.namespaces);

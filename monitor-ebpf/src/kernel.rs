@@ -117,8 +117,8 @@ impl Sock {
                 M::load::<u64>(node, KN_ID.load()) & KN_ID_MASK.load()
             } else {
                 let word: u64 = M::load(self.0, offset);
-                if word == 0 || word & 1 == 1 {
-                    // Nothing set yet, or a number of cgroup v1 in the pointer's place.
+                if word == 0 || word & 3 != 0 {
+                    // Nothing set yet, or numbers of cgroup v1 in the pointer's place.
                     return 0;
                 }
                 let node: *const u8 = Probe::load(word as *const u8, CGROUP_KN.load());

@@ -221,7 +221,16 @@ impl Collector {
         let failed = matches!(result, Some(Err(_)));
         let sample = result.and_then(|result| {
             result
-                .inspect_err(|error| warn!(%error, "cannot read the transition map"))
+                .inspect_err(|error| {
+                    // Once: the count of errors tells the rest.
+                    if self
+                        .errors
+                        .get(TRANSITIONS)
+                        .is_none_or(|errors| *errors == 0)
+                    {
+                        warn!(%error, "cannot read the transition map");
+                    }
+                })
                 .ok()
         });
         status.ebpf = self.parts.transitions.as_ref().map(|_| EbpfStatus {

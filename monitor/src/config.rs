@@ -220,10 +220,12 @@ fn discovery(
     {
         return Err(ConfigError::AutoNotAlone);
     }
+    let wants_docker = auto || has(DiscoverySource::Docker);
     let given = match &args.docker_endpoint {
         Some(endpoint) => Some(("--docker.endpoint", endpoint.clone())),
+        // Set for somebody's command line, it is no business of a daemon that asks no Docker.
         None => docker_host
-            .filter(|host| !host.is_empty())
+            .filter(|host| wants_docker && !host.is_empty())
             .map(|host| ("DOCKER_HOST", host)),
     };
     let endpoint = given
@@ -242,7 +244,7 @@ fn discovery(
         required: false,
     };
     let sources = match endpoint {
-        _ if !auto && !has(DiscoverySource::Docker) => Vec::new(),
+        _ if !wants_docker => Vec::new(),
         Some(endpoint) => vec![docker(endpoint)],
         None if auto => vec![docker(Endpoint::docker()), podman()],
         None => vec![docker(Endpoint::docker())],

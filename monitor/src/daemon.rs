@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         )
     })?;
     let procfs = Arc::new(procfs);
+    warn_of_own_pid_namespace(&config.procfs);
     let cookies = visit::own_cookie().is_ok();
     let mut transitions = load_transitions(&config, cookies)?;
     forward_warnings(transitions.as_mut());
@@ -222,6 +224,26 @@ async fn follow_warnings(mut logger: AsyncFd<EbpfLogger<&'static dyn log::Log>>)
         ready.clear_ready();
     }
 }
+
+/// Says so where the processes of the host are not to be seen: the likeliest mistake with a
+/// container, and without a word nothing would look wrong but that nothing is found.
+fn warn_of_own_pid_namespace(procfs: &Path) {
+    use std::os::unix::fs::MetadataExt as _;
+    // Where process 1 is out of reach, ours is in the same one or we would be process 1's.
+    let namespace = ["1/ns/pid", "self/ns/pid"]
+        .iter()
+        .find_map(|path| std::fs::metadata(procfs.join(path)).ok());
+    if namespace.is_some_and(|namespace| namespace.ino() != INITIAL_PID_NAMESPACE) {
+        warn!(
+            "{} is not of the host's pid namespace: containers outside of this one are not found \
+             (docker run --pid host, hostPID: true)",
+            procfs.display()
+        );
+    }
+}
+
+/// `PROC_PID_INIT_INO` of `include/linux/proc_ns.h`.
+const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
 
 /// The tables, with the fields that were asked for.
 fn schema(config: &Config, procfs: &ProcFs) -> anyhow::Result<Schema> {

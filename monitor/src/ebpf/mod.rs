@@ -209,7 +209,7 @@ impl TransitionCounter {
     /// on the same CPU; `None` where the kernel cannot say.
     pub fn missed(&self) -> Option<u64> {
         let program = self.ebpf.program(self.attachment.program())?;
-        sys::recursion_misses(program.fd().ok()?.as_fd()).ok()
+        sys::recursion_misses(program.fd().ok()?.as_fd()).ok()?
     }
 }
 

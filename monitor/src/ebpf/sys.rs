@@ -2,6 +2,7 @@
 //! kernel says of a program's missed runs.
 
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info};
@@ -55,11 +56,11 @@ pub(super) fn for_each_entry<const K: usize, const V: usize>(
 }
 
 /// Runs of a program that the kernel skipped because it was already running on that CPU
-/// (`bpf_prog_info.recursion_misses`); 0 before Linux 5.12, which does not count them.
+/// (`bpf_prog_info.recursion_misses`); `None` before Linux 5.12, which does not count them.
 ///
 /// # Errors
 /// Whatever the kernel says.
-pub(super) fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<u64> {
+pub(super) fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<Option<u64>> {
     // SAFETY: zero is a valid value of every member of both.
     let (mut info, mut attr): (bpf_prog_info, bpf_attr) = unsafe { std::mem::zeroed() };
     attr.info.bpf_fd = program.as_raw_fd() as u32;
@@ -68,7 +69,10 @@ pub(super) fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<u64> {
     // SAFETY: `info` is as long as `info_len` says; its pointers are null, so nothing else is
     // written.
     unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)? };
-    Ok(info.recursion_misses)
+    // SAFETY: the kernel has written how much of the structure it knows.
+    let known = unsafe { attr.info.info_len } as usize;
+    let end = offset_of!(bpf_prog_info, recursion_misses) + size_of::<u64>();
+    Ok((known >= end).then_some(info.recursion_misses))
 }
 
 /// # Safety

@@ -26,6 +26,9 @@ use link::{HostLinks, LinkPair};
 /// interface in after the first process is there.
 const LINK_RETRY: Duration = Duration::from_secs(60);
 
+/// How long a container without a living process is not searched for again.
+const SEARCH_RETRY: Duration = Duration::from_secs(60);
+
 /// One network namespace with containers in it.
 #[derive(Clone, Debug)]
 pub struct Namespace {
@@ -83,6 +86,9 @@ pub struct Placer {
     facts: HashMap<u64, Facts>,
     /// Processes that stand for containers whose own has exited, by that one's pid.
     stand_ins: HashMap<u32, (Arc<Process>, Arc<Process>)>,
+    /// Processes for which no stand-in was found, and when: a runtime that is down says nothing of
+    /// containers that ended, and the search reads every process's cgroup.
+    searched: Vec<(Arc<Process>, Instant)>,
     was_refused: bool,
 }
 
@@ -104,6 +110,7 @@ impl Placer {
             links,
             facts: HashMap::new(),
             stand_ins: HashMap::new(),
+            searched: Vec::new(),
             was_refused: false,
         })
     }
@@ -175,12 +182,25 @@ impl Placer {
     /// Other processes of containers whose own has exited (or is a zombie whose threads live on).
     fn find_stand_ins(&mut self, lost: &[&Arc<Container>]) -> Vec<Member> {
         let mut found = Vec::new();
+        let now = Instant::now();
+        self.searched
+            .retain(|(_, searched)| now - *searched < SEARCH_RETRY);
+        let lost: Vec<&Arc<Container>> = lost
+            .iter()
+            .copied()
+            .filter(|container| {
+                let exited =
+                    |(process, _): &(Arc<Process>, _)| Arc::ptr_eq(process, &container.process);
+                !self.searched.iter().any(exited)
+            })
+            .collect();
         if lost.is_empty() {
             return found;
         }
         let containers: Vec<&Container> = lost.iter().map(|container| &***container).collect();
         for (container, process) in lost.iter().zip(replacements(&self.procfs, &containers)) {
             let Some(process) = process.map(Arc::new) else {
+                self.searched.push((Arc::clone(&container.process), now));
                 continue;
             };
             debug!(

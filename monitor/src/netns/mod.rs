@@ -10,7 +10,7 @@ pub mod visit;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
@@ -88,7 +88,7 @@ pub struct Placer {
     stand_ins: HashMap<u32, (Arc<Process>, Arc<Process>)>,
     /// Processes for which no stand-in was found, and when: a runtime that is down says nothing of
     /// containers that ended, and the search reads every process's cgroup.
-    searched: Vec<(Arc<Process>, Instant)>,
+    searched: Vec<(Weak<Process>, Instant)>,
     was_refused: bool,
 }
 
@@ -183,16 +183,17 @@ impl Placer {
     fn find_stand_ins(&mut self, lost: &[&Arc<Container>]) -> Vec<Member> {
         let mut found = Vec::new();
         let now = Instant::now();
-        self.searched
-            .retain(|(_, searched)| now - *searched < SEARCH_RETRY);
+        self.searched.retain(|(process, searched)| {
+            process.strong_count() > 0 && now - *searched < SEARCH_RETRY
+        });
+        let was_searched = |process: &Arc<Process>| {
+            let mut searched = self.searched.iter();
+            searched.any(|(searched, _)| std::ptr::eq(searched.as_ptr(), Arc::as_ptr(process)))
+        };
         let lost: Vec<&Arc<Container>> = lost
             .iter()
             .copied()
-            .filter(|container| {
-                let exited =
-                    |(process, _): &(Arc<Process>, _)| Arc::ptr_eq(process, &container.process);
-                !self.searched.iter().any(exited)
-            })
+            .filter(|container| !was_searched(&container.process))
             .collect();
         if lost.is_empty() {
             return found;
@@ -200,7 +201,8 @@ impl Placer {
         let containers: Vec<&Container> = lost.iter().map(|container| &***container).collect();
         for (container, process) in lost.iter().zip(replacements(&self.procfs, &containers)) {
             let Some(process) = process.map(Arc::new) else {
-                self.searched.push((Arc::clone(&container.process), now));
+                self.searched
+                    .push((Arc::downgrade(&container.process), now));
                 continue;
             };
             debug!(

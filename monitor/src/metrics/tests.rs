@@ -1,9 +1,8 @@
 //! From captured files to the exposition: the golden text, and promtool's opinion of it.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use regex_lite::Regex;
+use testkit::prometheus::promtool_check_metrics;
+use testkit::require;
 
 use super::own::{BuildInfo, EbpfStatus, OwnMetrics, OwnStatus};
 use super::{
@@ -115,6 +114,7 @@ fn nothing_found_is_nothing_written() {
 
 #[test]
 fn promtool_accepts_all_that_is_written() {
+    testkit::require!(require::program("promtool"));
     let host = HostFiles {
         snmp: V6_18.snmp,
         snmp6: V6_18.snmp6,
@@ -136,30 +136,5 @@ fn promtool_accepts_all_that_is_written() {
     };
     own.render(&status, &mut text).unwrap();
 
-    let tool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut tool = match tool {
-        Ok(tool) => tool,
-        Err(error) => {
-            let required = std::env::var_os("CONTAINER_MONITOR_TEST_REQUIRE");
-            assert!(
-                required.is_none_or(|what| what != "all"),
-                "promtool does not start: {error}; install prometheus"
-            );
-            eprintln!("skipped: promtool does not start: {error}");
-            return;
-        }
-    };
-    tool.stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
-    let output = tool.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    promtool_check_metrics(&text).unwrap();
 }

@@ -60,7 +60,7 @@ impl Cgroups {
         id == 0 || self.root.is_none() || self.containers.contains_key(&id)
     }
 
-    /// Reads the tree anew: a few microseconds a cgroup.
+    /// Reads the tree anew: every folder of it is opened and listed.
     ///
     /// # Errors
     /// The root cannot be read; what was known stays. Cgroups that vanish meanwhile are no error.

@@ -193,23 +193,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Inventory, SourceState};
-    use crate::container::{Container, Runtime};
-    use crate::procfs::ProcFs;
-
-    fn container(id: &str, name: &str) -> Container {
-        let procfs = ProcFs::open("/proc".as_ref()).unwrap();
-        Container {
-            id: id.to_owned(),
-            name: name.to_owned(),
-            image: String::new(),
-            runtime: Runtime::Docker,
-            pod: None,
-            sandbox: false,
-            network_mode: String::new(),
-            started: 0,
-            process: Arc::new(procfs.process(std::process::id()).unwrap()),
-        }
-    }
+    use crate::testing::plain as container;
 
     fn names(inventory: &Inventory) -> Vec<String> {
         let containers = inventory.containers();

@@ -165,7 +165,10 @@ The TCP states are `established`, `syn_sent`, `syn_recv`, `fin_wait1`, `fin_wait
 program as they happen, so that a connection which lives shorter than the scrape interval shows \
 too; only pairs of states that occurred have a series. Under heavy load up to a few events \
 in a thousand are missed (`container_monitor_ebpf_missed_events_total`), which is why gauges are \
-never made of them.
+never made of them. A socket's cgroup says whose it is, also within a shared network namespace and \
+on the host's network; where it says nothing (another process inside, a container that ended) the \
+owner of the namespace gets the event. Events of a container that discovery does not know yet \
+appear once it does.
 
 ";
 

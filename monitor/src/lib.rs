@@ -20,5 +20,6 @@ pub mod procfs;
 pub mod sampler;
 pub mod serve;
 pub mod snapshot;
+pub mod tcp;
 #[cfg(test)]
 mod testing;

@@ -1,8 +1,8 @@
 //! `cargo xtask build-ebpf`: builds the eBPF object, or checks that the one that is checked in is
 //! what the sources give.
 //!
-//! The object is built twice: `transitions.o` with the feature `log`, `transitions-nolog.o`
-//! without, for kernels that have no ring buffer. The same toolchain gives the same bytes
+//! There are two objects, and one of them is built twice: `transitions.o` with the feature `log`,
+//! `transitions-nolog.o` without, for kernels that have no ring buffer. The same toolchain gives the same bytes
 //! whatever the folder, the cargo home or the environment: paths are trimmed and debug sections
 //! stripped, while the BTF that the loader needs stays. `sources.sha256` and `toolchain` tell
 //! what the object was made of and with; see [`sources`] and [`toolchain`].
@@ -26,18 +26,18 @@ const FOLDER: &str = "monitor/bpf";
 const SOURCES: &str = "sources.sha256";
 /// The toolchain that it was made with.
 const TOOLCHAIN: &str = "toolchain";
-/// The objects, with the arguments that tell them apart.
-const VARIANTS: [(&str, &[&str]); 2] = [
-    ("transitions.o", &["--features", "log"]),
-    ("transitions-nolog.o", &[]),
+/// The objects, with the arguments that tell them apart; a name begins with the program's.
+const VARIANTS: [(&str, &[&str]); 3] = [
+    ("transitions.o", &["--bin=transitions", "--features=log"]),
+    ("transitions-nolog.o", &["--bin=transitions"]),
+    ("passes.o", &["--bin=passes"]),
 ];
 
 /// What cargo is called with for both; [`sources`] hashes it.
-const ARGUMENTS: [&str; 9] = [
+const ARGUMENTS: [&str; 8] = [
     "build",
     "--locked",
     "--package=monitor-ebpf",
-    "--bins",
     "--profile=bpf",
     "--target=bpfel-unknown-none",
     "-Zbuild-std=core",
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fetch(&toolchain, &root)?;
     let target = root.join("target/bpf");
     let built = VARIANTS
-        .map(|(name, features)| build(&toolchain, &root, &target, name, features))
+        .map(|(name, arguments)| build(&toolchain, &root, &target, name, arguments))
         .into_iter()
         .collect::<Result<Vec<_>>>()?;
     if args.check {
@@ -144,7 +144,7 @@ fn build(
     root: &Path,
     target: &Path,
     name: &str,
-    features: &[&str],
+    arguments: &[&str],
 ) -> Result<PathBuf> {
     let mut command = Command::new(&toolchain.cargo);
     cargo::forget_settings(&mut command);
@@ -159,9 +159,10 @@ fn build(
         .args(ARGUMENTS)
         .arg("--target-dir")
         .arg(target)
-        .args(features);
+        .args(arguments);
     shell::run(&mut command)?;
-    let linked = target.join("bpfel-unknown-none/bpf/monitor-ebpf");
+    let program = name.split(['-', '.']).next().unwrap_or_default();
+    let linked = target.join("bpfel-unknown-none/bpf").join(program);
     let stripped = target.join(name);
     shell::run(
         Command::new(&toolchain.objcopy)

@@ -136,9 +136,9 @@ fn locked(text: &str) -> Vec<Item> {
 fn recipe() -> String {
     let mut words = ARGUMENTS.to_vec();
     words.extend([RUSTFLAGS, REGISTRY]);
-    for (name, features) in VARIANTS {
+    for (name, arguments) in VARIANTS {
         words.push(name);
-        words.extend(features);
+        words.extend(arguments);
     }
     words.join("\n")
 }
@@ -166,9 +166,10 @@ mod tests {
     fn copy() -> Result<tempfile::TempDir> {
         let root = cargo::workspace();
         let copy = tempfile::tempdir()?;
-        std::fs::create_dir_all(copy.path().join(CRATE).join("src"))?;
         for (name, content) in files(&root)? {
-            std::fs::write(copy.path().join(name), content)?;
+            let path = copy.path().join(name);
+            std::fs::create_dir_all(path.parent().context("a file in no folder")?)?;
+            std::fs::write(path, content)?;
         }
         for name in ["Cargo.toml", "Cargo.lock"] {
             std::fs::copy(root.join(name), copy.path().join(name))?;
@@ -188,7 +189,7 @@ mod tests {
         let original = hash(&cargo::workspace())?;
         assert_eq!(hash(copy()?.path())?, original, "the folder is no part");
         for (file, from, to) in [
-            ("monitor-ebpf/src/main.rs", "Dual", "dual"),
+            ("monitor-ebpf/src/bin/shared/runtime.rs", "Dual", "dual"),
             ("monitor-ebpf/Cargo.toml", "log =", "logs ="),
             ("Cargo.toml", "\ndebug = 2", "\ndebug = 1"),
             ("Cargo.toml", "lto = \"thin\"", "lto = \"fat\""),

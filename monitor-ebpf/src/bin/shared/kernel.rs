@@ -9,14 +9,6 @@ use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
 #[unsafe(no_mangle)]
 static SK_NET: Global<u64> = Global::new(0);
 
-/// `offsetof(struct sock, sk_protocol)`
-#[unsafe(no_mangle)]
-static SK_PROTOCOL: Global<u64> = Global::new(0);
-
-/// The bits of a 16-bit load at [`SK_PROTOCOL`] that are the protocol: it was 8 bits wide once.
-#[unsafe(no_mangle)]
-static SK_PROTOCOL_MASK: Global<u16> = Global::new(0xffff);
-
 /// `offsetof(struct sock, sk_cgrp_data)`; 0 where sockets have no cgroup.
 #[unsafe(no_mangle)]
 static SK_CGROUP: Global<u64> = Global::new(0);
@@ -56,18 +48,6 @@ pub(crate) trait Memory {
     unsafe fn load<T: Copy>(base: *const u8, offset: u64) -> T;
 }
 
-/// Plain loads. Only for pointers whose type the verifier knows (tp_btf); bad addresses read as
-/// zero, by the kernel's exception table.
-pub(crate) struct Direct;
-
-impl Memory for Direct {
-    #[inline(always)]
-    unsafe fn load<T: Copy>(base: *const u8, offset: u64) -> T {
-        // SAFETY: the caller's; volatile, so that the verifier sees one load of this very size.
-        unsafe { core::ptr::read_volatile(base.add(offset as usize).cast::<T>()) }
-    }
-}
-
 /// Loads by `bpf_probe_read_kernel`, for any address.
 pub(crate) struct Probe;
 
@@ -88,17 +68,10 @@ impl Memory for Probe {
 pub(crate) struct Sock(pub(crate) *const u8);
 
 impl Sock {
-    /// `sk->sk_protocol`
-    #[inline(always)]
-    pub(crate) fn protocol<M: Memory>(self) -> u16 {
-        // SAFETY: a struct sock, and its field's offset.
-        unsafe { M::load::<u16>(self.0, SK_PROTOCOL.load()) & SK_PROTOCOL_MASK.load() }
-    }
-
     /// `sk->sk_net`
     #[inline(always)]
     pub(crate) fn net<M: Memory>(self) -> Net {
-        // SAFETY: as above.
+        // SAFETY: a struct sock, and its field's offset.
         Net(unsafe { M::load(self.0, SK_NET.load()) })
     }
 
@@ -130,7 +103,7 @@ impl Sock {
 
 /// A `struct net *` of the kernel.
 #[derive(Clone, Copy)]
-pub(crate) struct Net(*const u8);
+pub(crate) struct Net(pub(crate) *const u8);
 
 impl Net {
     /// Its inode number.
@@ -149,5 +122,14 @@ impl Net {
         }
         // SAFETY: as above.
         unsafe { M::load(self.0, offset) }
+    }
+
+    /// What [`Key::netns`](monitor_ebpf::Key::netns) says of it.
+    #[inline(always)]
+    pub(crate) fn key<M: Memory>(self) -> u64 {
+        match self.cookie::<M>() {
+            0 => self.inode::<M>(),
+            cookie => cookie,
+        }
     }
 }

@@ -1,0 +1,498 @@
+//! Counts the sockets of all network namespaces, by walking the kernel's own tables.
+//!
+//! No lock is taken. Whatever is read may be freed and used again while it is looked at
+//! (`SLAB_TYPESAFE_BY_RCU`), so a chain's sockets are kept aside until its end mark says that it
+//! was this bucket's chain to the end (`Documentation/RCU/rculist_nulls.rst`), and a namespace is
+//! believed only where its `ns.ops` are a namespace's.
+//!
+//! A pass is made in slices, one run of the program each. Every loop has a bound.
+
+use core::ffi::{c_long, c_void};
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel_buf, generated::bpf_loop},
+    macros::{map, raw_tracepoint},
+    maps::{Array, HashMap},
+    programs::RawTracePointContext,
+};
+use monitor_ebpf::{
+    Family, GONE, Key, ListenerKey, MAX_KEYS, MAX_LISTENERS, MAX_PORTS, Pass, Queue, SOCKET_SLOTS,
+    Sockets, Table, TcpState, socket_slot,
+};
+
+use crate::kernel::{Memory as _, Net, Probe, Sock};
+use crate::namespaces::{HashInfo, current_net};
+
+offsets! {
+    /// `offsetof(struct sock, __sk_common.skc_family)`
+    SKC_FAMILY,
+    /// `offsetof(struct sock, __sk_common.skc_state)`
+    SKC_STATE,
+    /// `offsetof(struct sock, __sk_common.skc_num)`
+    SKC_NUM,
+    /// `offsetof(struct sock, __sk_common.skc_nulls_node)`
+    SKC_NULLS_NODE,
+    /// Offset of the node that links listeners: the same, and before Linux 5.19
+    /// `offsetof(struct inet_connection_sock, icsk_listen_portaddr_node)`.
+    LISTEN_NODE,
+    /// `offsetof(struct inet_timewait_sock, tw_substate)`
+    TW_SUBSTATE,
+    /// `offsetof(struct sock, sk_ack_backlog)`
+    SK_ACK_BACKLOG,
+    /// `offsetof(struct sock, sk_max_ack_backlog)`
+    SK_MAX_ACK_BACKLOG,
+    /// `sizeof(struct inet_listen_hashbucket)`
+    LHASH2_STRIDE,
+    /// Offset of the chain in it.
+    LHASH2_HEAD,
+}
+
+/// Bucket heads that are read at a time; a power of two.
+const CHUNK: u32 = 256;
+/// Sockets of a chain that are kept aside at a time.
+const PENDING_LEN: u64 = 64;
+/// Most times that a chain is looked at anew, be it for its length or because it moved.
+const ROUNDS: u32 = 1024;
+/// Most times that a chain that moved is followed again.
+const RETRIES: u64 = 4;
+/// Above which the end marks of `lhash2` begin (`LISTENING_NULLS_BASE`).
+const LISTENING_NULLS_BASE: u64 = 1 << 29;
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+
+/// A socket that was seen and is not counted yet.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Pending {
+    netns: u64,
+    net: u64,
+    cgroup: u64,
+    slot: u64,
+    port: u64,
+    length: u64,
+    limit: u64,
+}
+
+#[map]
+static SOCKETS: HashMap<Key, Sockets> = HashMap::with_max_entries(MAX_KEYS, 0);
+
+/// A value of no generation: it would not fit the stack.
+#[map]
+static EMPTY: Array<Sockets> = Array::with_max_entries(1, 0);
+
+#[map]
+static LISTENERS: HashMap<ListenerKey, Queue> = HashMap::with_max_entries(MAX_LISTENERS, 0);
+
+#[map]
+static PASS: Array<Pass> = Array::with_max_entries(1, 0);
+
+#[map]
+static HEADS: Array<[u64; CHUNK as usize]> = Array::with_max_entries(1, 0);
+
+#[map]
+static PENDING: Array<Pending> = Array::with_max_entries(PENDING_LEN as u32, 0);
+
+/// The walk over one table, and over one chain of it.
+struct Walk {
+    /// Address of the table.
+    table: u64,
+    /// Its buckets.
+    buckets: u64,
+    /// A [`Table`].
+    which: u64,
+    /// The next bucket; within a chunk, its first one.
+    next: u64,
+    /// When to stop, by the kernel's clock.
+    deadline: u64,
+    /// The bucket whose chain is followed.
+    bucket: u64,
+    /// The next node of that chain, or its end mark.
+    node: u64,
+    /// How many of its sockets are kept aside.
+    pending: u64,
+    /// Whether some of them are counted already, so that it cannot be followed again.
+    is_split: u64,
+    /// How often it was followed in vain.
+    retries: u64,
+}
+
+/// One slice of a pass. Its arguments: address of a `struct net` that uses the table, address of
+/// the table, which one it is ([`Table`]), its first bucket to be looked at, nanoseconds to take,
+/// number of the pass.
+///
+/// Returns the first bucket that was not looked at, which is the table's size at its end;
+/// [`GONE`] where the namespace is no more or has another table.
+#[raw_tracepoint]
+fn sockets(context: RawTracePointContext) -> u32 {
+    let net = Net(context.arg(0));
+    let table: u64 = context.arg(1);
+    let which: u64 = context.arg(2);
+    let first: u64 = context.arg(3);
+    let nanoseconds: u64 = context.arg(4);
+    let generation: u64 = context.arg(5);
+    let ops = current_net().ops();
+    let Some(pass) = PASS.get_ptr_mut(0) else {
+        return GONE;
+    };
+    // SAFETY: the map's only element.
+    unsafe {
+        (*pass).generation = generation;
+        (*pass).ops = ops;
+    }
+    let info = HashInfo::of(net);
+    let (address, buckets) = if which == Table::Listening as u64 {
+        info.listening()
+    } else {
+        info.established()
+    };
+    if net.ops() != ops || address != table || first >= buckets {
+        return GONE;
+    }
+    let mut walk = Walk {
+        table,
+        buckets,
+        which,
+        next: first,
+        deadline: now() + nanoseconds,
+        bucket: 0,
+        node: 0,
+        pending: 0,
+        is_split: 0,
+        retries: 0,
+    };
+    let chunks = (buckets - first).div_ceil(u64::from(CHUNK));
+    repeat(chunks as u32, chunk, &mut walk);
+    walk.next as u32
+}
+
+/// Looks at [`CHUNK`] buckets, or at what is left.
+unsafe extern "C" fn chunk(_index: u32, walk: *mut c_void) -> c_long {
+    // SAFETY: what `repeat` was given.
+    let walk = unsafe { &mut *walk.cast::<Walk>() };
+    let count = (walk.buckets - walk.next).min(u64::from(CHUNK));
+    if walk.which != Table::Listening as u64 {
+        let Some(heads) = HEADS.get_ptr_mut(0) else {
+            return 1;
+        };
+        // SAFETY: the map's only element, as long as it says.
+        let heads = unsafe {
+            core::slice::from_raw_parts_mut(heads.cast::<u8>(), 8 * (count as usize & 0x1ff))
+        };
+        let from = walk.table + 8 * walk.next;
+        // SAFETY: the helper checks the address.
+        if unsafe { bpf_probe_read_kernel_buf(from as *const u8, heads) }.is_err() {
+            return 1;
+        }
+    }
+    repeat(count as u32, bucket, walk);
+    walk.next += count;
+    c_long::from(now() >= walk.deadline)
+}
+
+/// Counts the sockets of one bucket.
+unsafe extern "C" fn bucket(index: u32, walk: *mut c_void) -> c_long {
+    // SAFETY: what `repeat` was given.
+    let walk = unsafe { &mut *walk.cast::<Walk>() };
+    let head = if walk.which == Table::Listening as u64 {
+        head(walk, u64::from(index))
+    } else {
+        let Some(heads) = HEADS.get_ptr(0) else {
+            return 1;
+        };
+        // SAFETY: the mask keeps the index within the array.
+        unsafe { (*heads)[(index & (CHUNK - 1)) as usize] }
+    };
+    if is_end(head) {
+        return 0;
+    }
+    walk.bucket = walk.next + u64::from(index);
+    walk.node = head;
+    walk.pending = 0;
+    walk.is_split = 0;
+    walk.retries = 0;
+    repeat(ROUNDS, round, walk);
+    0
+}
+
+/// The first node of a bucket of the chunk, or its end mark.
+#[inline(always)]
+fn head(walk: &Walk, index: u64) -> u64 {
+    let bucket = walk.next + index;
+    let address = if walk.which == Table::Listening as u64 {
+        walk.table + bucket * LHASH2_STRIDE.load() + LHASH2_HEAD.load()
+    } else {
+        walk.table + 8 * bucket
+    };
+    // SAFETY: the helper checks the address.
+    unsafe { Probe::load(address as *const u8, 0) }
+}
+
+/// Whether this is the end mark of a chain: a "nulls" value, which is odd, or a null pointer.
+#[inline(always)]
+fn is_end(node: u64) -> bool {
+    node & 1 == 1 || node == 0
+}
+
+/// Follows a chain to its end, or until no more sockets can be kept aside, and counts them.
+unsafe extern "C" fn round(_index: u32, walk: *mut c_void) -> c_long {
+    // SAFETY: what `repeat` was given.
+    let walk = unsafe { &mut *walk.cast::<Walk>() };
+    repeat(PENDING_LEN as u32, step, walk);
+    let has_ended = is_end(walk.node);
+    if has_ended && !is_own_end(walk) {
+        walk.retries += 1;
+        let again = walk.is_split == 0 && walk.retries < RETRIES;
+        if let Some(pass) = PASS.get_ptr_mut(0) {
+            // SAFETY: the map's only element.
+            unsafe {
+                if again {
+                    (*pass).moved += 1;
+                } else {
+                    (*pass).unsettled += 1;
+                }
+            }
+        }
+        if again {
+            walk.pending = 0;
+            walk.node = head(walk, walk.bucket - walk.next);
+            return 0;
+        }
+    }
+    if walk.pending > 0 {
+        repeat(walk.pending as u32, count, walk);
+    }
+    walk.pending = 0;
+    walk.is_split = 1;
+    c_long::from(has_ended)
+}
+
+/// Whether the end mark that was reached is that of the bucket whose chain is followed.
+#[inline(always)]
+fn is_own_end(walk: &Walk) -> bool {
+    let value = walk.node >> 1;
+    if walk.which != Table::Listening as u64 {
+        return value == walk.bucket;
+    }
+    // A null pointer: lists of listeners had no "nulls" before Linux 5.19.
+    walk.node == 0 || value == LISTENING_NULLS_BASE + walk.bucket
+}
+
+/// Keeps the chain's next socket aside.
+unsafe extern "C" fn step(_index: u32, walk: *mut c_void) -> c_long {
+    // SAFETY: what `repeat` was given.
+    let walk = unsafe { &mut *walk.cast::<Walk>() };
+    let node = walk.node;
+    if is_end(node) {
+        return 1;
+    }
+    let is_listening = walk.which == Table::Listening as u64;
+    let offset = if is_listening {
+        LISTEN_NODE.load()
+    } else {
+        SKC_NULLS_NODE.load()
+    };
+    let sock = Sock((node - offset) as *const u8);
+    // SAFETY: a struct sock or what was one a moment ago, and its fields' offsets.
+    let (state, family) = unsafe {
+        (
+            Probe::load::<u8>(sock.0, SKC_STATE.load()),
+            Probe::load::<u16>(sock.0, SKC_FAMILY.load()),
+        )
+    };
+    let is_listener = state == TcpState::Listen as u8;
+    let is_socket = (family == AF_INET || family == AF_INET6)
+        && state > 0
+        && state <= TcpState::REQUEST
+        // In the wrong table: it was used again meanwhile.
+        && is_listener == is_listening;
+    if is_socket && let Some(pending) = PENDING.get_ptr_mut(walk.pending as u32) {
+        let family = if family == AF_INET6 {
+            Family::Ipv6
+        } else {
+            Family::Ipv4
+        };
+        let is_full = state != TcpState::TimeWait as u8 && state != TcpState::REQUEST;
+        let net = sock.net::<Probe>();
+        // SAFETY: an element of the map.
+        let pending = unsafe { &mut *pending };
+        pending.net = net.0 as u64;
+        pending.netns = net.key::<Probe>();
+        pending.cgroup = if is_full {
+            sock.cgroup_id::<Probe>()
+        } else {
+            0
+        };
+        pending.slot = socket_slot(family, state_of(sock, state)) as u64;
+        if is_listening {
+            // SAFETY: as above.
+            unsafe {
+                let port: u16 = Probe::load(sock.0, SKC_NUM.load());
+                pending.port = u64::from(port);
+                pending.length = u64::from(Probe::load::<u32>(sock.0, SK_ACK_BACKLOG.load()));
+                pending.limit = u64::from(Probe::load::<u32>(sock.0, SK_MAX_ACK_BACKLOG.load()));
+            }
+        }
+        walk.pending += 1;
+    }
+    // SAFETY: the node's first word is its successor.
+    walk.node = unsafe { Probe::load(node as *const u8, 0) };
+    0
+}
+
+/// The state that a socket is counted in.
+#[inline(always)]
+fn state_of(sock: Sock, state: u8) -> u8 {
+    if state != TcpState::TimeWait as u8 {
+        return state;
+    }
+    // SAFETY: a struct inet_timewait_sock, and its field's offset.
+    let substate: u8 = unsafe { Probe::load(sock.0, TW_SUBSTATE.load()) };
+    if substate == TcpState::FinWait2 as u8 {
+        TcpState::FIN_WAIT2_MINISOCK
+    } else {
+        state
+    }
+}
+
+/// Counts a socket that was kept aside.
+unsafe extern "C" fn count(index: u32, walk: *mut c_void) -> c_long {
+    // SAFETY: what `repeat` was given.
+    let walk = unsafe { &mut *walk.cast::<Walk>() };
+    let (Some(pass), Some(pending)) = (PASS.get_ptr_mut(0), PENDING.get_ptr(index)) else {
+        return 1;
+    };
+    // SAFETY: elements of the maps.
+    let (pass, pending) = unsafe { (&mut *pass, &*pending) };
+    let mut key = Key {
+        netns: pending.netns,
+        cgroup: pending.cgroup,
+    };
+    let net = Net(pending.net as *const u8);
+    let entry = match entry(&key) {
+        Some(entry) => entry,
+        None => {
+            // Who is known by its key was a namespace when it was first seen.
+            if net.ops() != pass.ops {
+                return 0;
+            }
+            insert(&key);
+            match entry(&key) {
+                Some(entry) => entry,
+                None => {
+                    pass.folded += 1;
+                    key.cgroup = 0;
+                    insert(&key);
+                    let Some(entry) = entry(&key) else {
+                        pass.lost += 1;
+                        return 0;
+                    };
+                    entry
+                }
+            }
+        }
+    };
+    // SAFETY: a value of the map.
+    let entry = unsafe { &mut *entry };
+    if entry.generation != pass.generation {
+        entry.generation = pass.generation;
+        entry.inode = net.inode::<Probe>();
+        entry.ports = 0;
+        zero(&mut entry.counts);
+    }
+    entry.counts[pending.slot as usize & (SOCKET_SLOTS - 1)] += 1;
+    pass.sockets += 1;
+    if walk.which == Table::Listening as u64 {
+        queue(pass, pending, &key, entry);
+    }
+    0
+}
+
+/// Adds a listener's accept queue to its port's.
+#[inline(always)]
+fn queue(pass: &Pass, pending: &Pending, key: &Key, entry: &mut Sockets) {
+    let family = pending.slot >> 4 & 1;
+    let mut listener = ListenerKey {
+        key: *key,
+        port_and_family: pending.port << 1 | family,
+    };
+    let mut found = LISTENERS.get_ptr_mut(&listener);
+    // SAFETY: a value of the map.
+    let is_new = found.is_none_or(|queue| unsafe { (*queue).generation } != pass.generation);
+    if is_new {
+        if entry.ports >= MAX_PORTS {
+            found = None;
+        } else if found.is_none() {
+            insert_queue(&listener);
+            found = LISTENERS.get_ptr_mut(&listener);
+        }
+        if found.is_some() {
+            entry.ports += 1;
+        } else {
+            listener.port_and_family = family;
+            insert_queue(&listener);
+            found = LISTENERS.get_ptr_mut(&listener);
+        }
+    }
+    let Some(queue) = found else {
+        return;
+    };
+    // SAFETY: a value of the map.
+    let queue = unsafe { &mut *queue };
+    if queue.generation != pass.generation {
+        queue.generation = pass.generation;
+        queue.inode = entry.inode;
+        queue.length = 0;
+        queue.limit = 0;
+    }
+    queue.length += pending.length;
+    queue.limit += pending.limit;
+}
+
+#[inline(always)]
+fn entry(key: &Key) -> Option<*mut Sockets> {
+    SOCKETS.get_ptr_mut(key)
+}
+
+/// Makes an entry of no generation. Whether it worked, the look-up tells.
+#[inline(always)]
+fn insert(key: &Key) {
+    if let Some(empty) = EMPTY.get(0) {
+        let _ = SOCKETS.insert(key, empty, u64::from(BPF_NOEXIST));
+    }
+}
+
+/// The same for a listening port.
+#[inline(always)]
+fn insert_queue(listener: &ListenerKey) {
+    let empty = Queue {
+        generation: 0,
+        inode: 0,
+        length: 0,
+        limit: 0,
+    };
+    let _ = LISTENERS.insert(listener, &empty, u64::from(BPF_NOEXIST));
+}
+
+/// Word by word: a `memset` of this target goes byte by byte.
+#[inline(always)]
+fn zero(counts: &mut [u64; SOCKET_SLOTS]) {
+    for count in counts {
+        // SAFETY: a live reference.
+        unsafe { core::ptr::write_volatile(count, 0) };
+    }
+}
+
+/// Calls `callback` with 0, 1, 2… until it returns 1, at most `times`.
+#[inline(always)]
+fn repeat(times: u32, callback: unsafe extern "C" fn(u32, *mut c_void) -> c_long, walk: &mut Walk) {
+    // SAFETY: the callback gets what it expects, which outlives the call.
+    unsafe { bpf_loop(times, callback as *mut c_void, (&raw mut *walk).cast(), 0) };
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: it only reads a clock.
+    unsafe { bpf_ktime_get_ns() }
+}

@@ -1,0 +1,1 @@
+//! Accept queues: how many ports of a namespace are told apart.

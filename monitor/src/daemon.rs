@@ -21,7 +21,7 @@ use crate::collector::{Collector, Parts};
 use crate::config::Config;
 use crate::discovery::Inventory;
 use crate::discovery::docker::{self, Demand};
-use crate::ebpf::{OBJECT_SOURCES, TransitionCounter};
+use crate::ebpf::{Kernel, LoadOptions, OBJECT_SOURCES, TransitionCounter};
 use crate::metrics::own::{BuildInfo, OwnMetrics};
 use crate::metrics::{HostFiles, Schema};
 use crate::netns::visit;
@@ -179,7 +179,9 @@ fn load_transitions(config: &Config, cookies: bool) -> anyhow::Result<Option<Tra
     if !config.transitions {
         return Ok(None);
     }
-    match TransitionCounter::load(&config.sysfs, cookies) {
+    match Kernel::read(&config.sysfs, cookies)
+        .and_then(|kernel| TransitionCounter::load(&kernel, LoadOptions::default()))
+    {
         Ok(counter) => {
             info!(
                 attachment = counter.attachment().as_str(),

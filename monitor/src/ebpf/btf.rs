@@ -1,4 +1,5 @@
-//! BTF, the kernel's own description of its types, as far as offsets of structure members go.
+//! BTF, the kernel's own description of its types, as far as offsets of structure members and
+//! values of enumeration constants go.
 //!
 //! The format: `Documentation/bpf/btf.rst`, `include/uapi/linux/btf.h`. aya reads BTF too, but
 //! shows no members.
@@ -7,6 +8,7 @@ use std::ops::Range;
 
 const MAGIC: u16 = 0xeb9f;
 const KIND_INT: u32 = 1;
+const KIND_POINTER: u32 = 2;
 const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
@@ -22,8 +24,12 @@ const KIND_DECL_TAG: u32 = 17;
 const KIND_TYPE_TAG: u32 = 18;
 const KIND_ENUM64: u32 = 19;
 
-/// More modifiers (const, typedef…) or nested anonymous structures than any real type has.
+/// More modifiers (const, typedef…) than any real type has.
 const MAX_DEPTH: u32 = 32;
+
+/// More members than are looked at for any real one, those of anonymous structures too: BTF that
+/// lies may nest them without an end.
+const MAX_MEMBERS: u32 = 4096;
 
 /// Why BTF cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +57,8 @@ pub struct Member {
     pub bit_offset: u32,
     /// Size in bits: a bit field's own, else its type's; 0 where the type has none.
     pub bits: u32,
+    /// Whether it is a pointer.
+    pub is_pointer: bool,
 }
 
 impl Member {
@@ -69,8 +77,28 @@ pub struct Btf {
     strings: Range<usize>,
 }
 
+/// A structure of the kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Structure<'a> {
+    btf: &'a Btf,
+    found: Type,
+}
+
+impl Structure<'_> {
+    /// The member at `path`, a name for each level; anonymous structures and unions on the way
+    /// need none. `None` where this kernel has no such member, or a pointer is on the way.
+    pub fn member(&self, path: &[&str]) -> Option<Member> {
+        self.btf.member_of(self.found, path, 0)
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        u64::from(self.found.size_or_type)
+    }
+}
+
 /// A type's fixed part.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Type {
     /// Where its kind's own data begins.
     rest: usize,
@@ -114,42 +142,57 @@ impl Btf {
         }
     }
 
-    /// The member of `structure` at `path`, a name for each level; anonymous structures and
-    /// unions on the way need none. `None` where this kernel has no such structure or member.
-    pub fn member(&self, structure: &str, path: &[&str]) -> Option<Member> {
+    /// The structure of this name; `None` where this kernel has none.
+    ///
+    /// One walk over all types: ask once for all members that are wanted.
+    pub fn structure(&self, name: &str) -> Option<Structure<'_>> {
         self.types.iter().find_map(|&position| {
             let found = self.type_at(position as usize).ok()?;
-            let matches =
-                found.kind == KIND_STRUCT && self.name(found.name) == structure.as_bytes();
-            if matches {
-                self.member_of(found, path, 0)
-            } else {
-                None
-            }
+            // One without members was cut down to its name.
+            let matches = found.kind == KIND_STRUCT
+                && found.members > 0
+                && self.name(found.name) == name.as_bytes();
+            matches.then_some(Structure { btf: self, found })
         })
+    }
+
+    /// All enumeration constants, named or not the enumerations that they belong to: name and
+    /// value of each, those of 64 bits left out.
+    pub fn constants(&self) -> impl Iterator<Item = (&[u8], u32)> {
+        self.types
+            .iter()
+            .filter_map(|&position| self.type_at(position as usize).ok())
+            .filter(|found| found.kind == KIND_ENUM)
+            .flat_map(move |found| {
+                (0..found.members).filter_map(move |index| {
+                    let at = found.rest + 8 * index;
+                    Some((self.name(self.word(at).ok()?), self.word(at + 4).ok()?))
+                })
+            })
     }
 
     fn member_of(&self, structure: Type, path: &[&str], base: u32) -> Option<Member> {
         let (first, rest) = path.split_first()?;
-        let (member, target) = self.direct_member(structure, first.as_bytes(), base, 0)?;
+        let mut budget = MAX_MEMBERS;
+        let (member, target) =
+            self.direct_member(structure, first.as_bytes(), base, &mut budget)?;
         if rest.is_empty() {
             return Some(member);
         }
-        self.member_of(self.structure(target)?, rest, member.bit_offset)
+        self.member_of(self.structure_of(target)?, rest, member.bit_offset)
     }
 
-    /// The member with this name, and its type; looks into anonymous members.
+    /// The member with this name, and its type; looks into anonymous members, as long as the
+    /// budget of members lasts.
     fn direct_member(
         &self,
         structure: Type,
         name: &[u8],
         base: u32,
-        depth: u32,
+        budget: &mut u32,
     ) -> Option<(Member, u32)> {
-        if depth > MAX_DEPTH {
-            return None;
-        }
         (0..structure.members).find_map(|index| {
+            *budget = budget.checked_sub(1)?;
             let at = structure.rest + 12 * index;
             let (name_offset, target, offset) = (
                 self.word(at).ok()?,
@@ -161,17 +204,23 @@ impl Btf {
             } else {
                 (offset, 0)
             };
-            let bit_offset = base + bit_offset;
+            let bit_offset = base.checked_add(bit_offset)?;
             let found = self.name(name_offset);
             if found == name {
+                let target_type = self.resolve(target);
                 let bits = if bit_field > 0 {
                     bit_field
                 } else {
-                    self.bits(target)
+                    target_type.map_or(0, bits)
                 };
-                Some((Member { bit_offset, bits }, target))
+                let member = Member {
+                    bit_offset,
+                    bits,
+                    is_pointer: target_type.is_some_and(|target| target.kind == KIND_POINTER),
+                };
+                Some((member, target))
             } else if found.is_empty() {
-                self.direct_member(self.structure(target)?, name, bit_offset, depth + 1)
+                self.direct_member(self.structure_of(target)?, name, bit_offset, budget)
             } else {
                 None
             }
@@ -179,20 +228,9 @@ impl Btf {
     }
 
     /// The structure or union behind typedefs and modifiers.
-    fn structure(&self, id: u32) -> Option<Type> {
+    fn structure_of(&self, id: u32) -> Option<Type> {
         let found = self.resolve(id)?;
         matches!(found.kind, KIND_STRUCT | KIND_UNION).then_some(found)
-    }
-
-    fn bits(&self, id: u32) -> u32 {
-        match self.resolve(id) {
-            Some(Type {
-                kind: KIND_INT | KIND_STRUCT | KIND_UNION | KIND_ENUM,
-                size_or_type,
-                ..
-            }) => size_or_type.saturating_mul(8),
-            _ => 0,
-        }
     }
 
     fn resolve(&self, mut id: u32) -> Option<Type> {
@@ -248,6 +286,14 @@ impl Btf {
     }
 }
 
+/// Size of a type in bits; 0 where it has none.
+fn bits(found: Type) -> u32 {
+    match found.kind {
+        KIND_INT | KIND_STRUCT | KIND_UNION | KIND_ENUM => found.size_or_type.saturating_mul(8),
+        _ => 0,
+    }
+}
+
 /// Bytes that follow a type's fixed part.
 fn extra_len(found: Type, id: usize) -> Result<usize, BtfError> {
     Ok(match found.kind {
@@ -262,136 +308,4 @@ fn extra_len(found: Type, id: usize) -> Result<usize, BtfError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Builds BTF by hand: `types` are words, `strings` begins with the empty name.
-    fn build(types: &[u32], strings: &[u8]) -> Vec<u8> {
-        let mut data = Vec::new();
-        data.extend(MAGIC.to_ne_bytes());
-        data.extend([1, 0]);
-        let len = 4 * types.len() as u32;
-        for word in [24, 0, len, len, strings.len() as u32] {
-            data.extend(word.to_ne_bytes());
-        }
-        data.extend(types.iter().flat_map(|word| word.to_ne_bytes()));
-        data.extend(strings);
-        data
-    }
-
-    /// ```c
-    /// typedef int i;                             // 1: int, 2: typedef i
-    /// struct s { i a; struct { i b : 8; }; i c; }; // 3: anonymous, 4: s
-    /// ```
-    fn sample() -> Vec<u8> {
-        let (int, i, s, a, b, c) = (1, 5, 7, 9, 11, 13);
-        build(
-            &[
-                int,
-                KIND_INT << 24,
-                4,
-                32,
-                i,
-                KIND_TYPEDEF << 24,
-                1,
-                0,
-                1 << 31 | KIND_STRUCT << 24 | 1,
-                4,
-                b,
-                2,
-                8 << 24 | 8,
-                s,
-                KIND_STRUCT << 24 | 3,
-                12,
-                a,
-                2,
-                0,
-                0,
-                3,
-                32,
-                c,
-                2,
-                64,
-            ],
-            b"\0int\0i\0s\0a\0b\0c\0",
-        )
-    }
-
-    #[test]
-    fn members_are_found_through_typedefs_and_anonymous_structures() {
-        let btf = Btf::parse(sample()).unwrap();
-        assert_eq!(
-            btf.member("s", &["a"]),
-            Some(Member {
-                bit_offset: 0,
-                bits: 32
-            })
-        );
-        assert_eq!(
-            btf.member("s", &["b"]),
-            Some(Member {
-                bit_offset: 40,
-                bits: 8
-            })
-        );
-        assert_eq!(
-            btf.member("s", &["c"]),
-            Some(Member {
-                bit_offset: 64,
-                bits: 32
-            })
-        );
-        assert_eq!(btf.member("s", &["c"]).unwrap().offset(), 8);
-        assert_eq!(btf.member("s", &["d"]), None);
-        assert_eq!(btf.member("t", &["a"]), None);
-        assert_eq!(btf.member("s", &["a", "b"]), None);
-        assert_eq!(btf.member("s", &[]), None);
-    }
-
-    #[test]
-    fn bad_btf_is_an_error() {
-        assert_eq!(Btf::parse(vec![]).unwrap_err(), BtfError::Truncated(0));
-        assert_eq!(Btf::parse(vec![0; 64]).unwrap_err(), BtfError::Magic(0));
-        let whole = sample();
-        for len in 2..whole.len() {
-            assert!(
-                Btf::parse(whole[..len].to_vec()).is_err(),
-                "cut to {len} bytes"
-            );
-        }
-        let unknown = build(&[0, 30 << 24, 0], b"\0");
-        assert_eq!(
-            Btf::parse(unknown).unwrap_err(),
-            BtfError::UnknownKind { id: 1, kind: 30 }
-        );
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn damaged_btf_never_panics(position in 4usize..120, value: u8) {
-            let mut data = sample();
-            if let Some(byte) = data.get_mut(position) {
-                *byte = value;
-            }
-            if let Ok(btf) = Btf::parse(data) {
-                let _ = btf.member("s", &["b"]);
-            }
-        }
-    }
-
-    #[test]
-    fn the_running_kernel_is_understood() {
-        let Ok(data) = std::fs::read("/sys/kernel/btf/vmlinux") else {
-            eprintln!("skipped: this kernel has no BTF");
-            return;
-        };
-        let btf = Btf::parse(data).unwrap();
-        let common = btf.member("sock", &["__sk_common"]).unwrap();
-        assert_eq!(common.bit_offset, 0);
-        assert!(
-            btf.member("sock", &["__sk_common", "skc_net", "net"])
-                .is_some()
-        );
-        assert!(btf.member("net", &["ns", "inum"]).is_some());
-    }
-}
+mod tests;

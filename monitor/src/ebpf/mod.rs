@@ -1,310 +1,62 @@
-//! The project's own eBPF program: loaded, attached and read. It counts TCP state transitions.
+//! The project's own eBPF programs.
 //!
-//! The program's source is the crate `monitor-ebpf`; its object is checked in under
-//! `monitor/bpf/` (`cargo xtask build-ebpf`).
+//! [`TransitionCounter`] is attached and counts TCP state transitions as they happen;
+//! [`Passes`] reads the kernel's own tables when asked. Their sources are the crate
+//! `monitor-ebpf`; the objects are checked in under `monitor/bpf/` (`cargo xtask build-ebpf`).
 
 pub mod btf;
+mod error;
 pub mod offsets;
 mod options;
+pub mod passes;
+pub mod record;
 mod sys;
+mod transitions;
 
-use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
-use aya::maps::{Array, HashMap, Map, MapError};
-use aya::programs::{BtfTracePoint, Program, TracePoint};
-use aya::{Ebpf, EbpfLoader, Endianness, include_bytes_aligned};
-use aya_log::EbpfLogger;
-use monitor_ebpf::{Key, KeyWords, Problems, ProblemsWords, Transitions, TransitionsWords};
-use tracing::debug;
-
-use btf::{Btf, BtfError};
-use offsets::{MissingMember, Offsets, Record};
+use btf::Btf;
+pub use error::EbpfError;
 pub use options::{Attachment, LoadOptions};
+pub use passes::Passes;
+pub use transitions::TransitionCounter;
 
 /// The tracepoint, as `container_monitor_ebpf_attached` names it.
 pub const TRACEPOINT: &str = "inet_sock_set_state";
 
-const OBJECT: &[u8] = include_bytes_aligned!("../../bpf/transitions.o");
-/// For kernels without a ring buffer: the same, its warnings left out.
-const OBJECT_WITHOUT_LOG: &[u8] = include_bytes_aligned!("../../bpf/transitions-nolog.o");
-
-/// SHA-256 of the object's sources, as `container_monitor_build_info{ebpf_object}` shows it.
+/// SHA-256 of the objects' sources, as `container_monitor_build_info{ebpf_object}` shows it.
 pub const OBJECT_SOURCES: &str = include_str!("../../bpf/sources.sha256");
 
-/// Why the program cannot count. Every text says what to do about it.
-#[derive(Debug, thiserror::Error)]
-pub enum EbpfError {
-    /// The kernel describes no types.
-    #[error(
-        "no BTF at {path}: {source} (needs a kernel built with CONFIG_DEBUG_INFO_BTF, and sysfs \
-         mounted there)"
-    )]
-    NoBtf {
-        /// Where it was looked for.
-        path: PathBuf,
-        /// What came instead.
-        source: io::Error,
-    },
-    /// The kernel's BTF cannot be read.
-    #[error("{path}: {source}")]
-    BadBtf {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: BtfError,
-    },
-    /// The kernel is too different.
-    #[error(transparent)]
-    MissingMember(#[from] MissingMember),
-    /// `bpf(2)` is not allowed.
-    #[error(
-        "the kernel refuses bpf(2): operation not permitted (run privileged, or with CAP_BPF and \
-         CAP_PERFMON, or CAP_SYS_ADMIN before Linux 5.8; a lockdown in mode \"confidentiality\" \
-         forbids it altogether)"
-    )]
-    NotPermitted,
-    /// The object or a map of it was not taken.
-    #[error("the kernel does not take the eBPF object: {0}")]
-    Load(String),
-    /// No program could be attached: what the kernel, or a missing tracefs, said of each.
-    #[error("no program attaches to {TRACEPOINT}: {0}")]
-    Attach(String),
-}
-
-/// The attached program and its maps. Dropping it detaches the program.
+/// What the programs need to know of the running kernel.
 #[derive(Debug)]
-pub struct TransitionCounter {
-    ebpf: Ebpf,
-    attachment: Attachment,
-    has_cookie: bool,
-    transitions: Map,
-    problems: Map,
+pub struct Kernel {
+    sysfs: PathBuf,
+    btf_path: PathBuf,
+    btf: Btf,
+    cookies: bool,
 }
 
-type TransitionsMap<T> = HashMap<T, KeyWords, TransitionsWords>;
-
-impl TransitionCounter {
-    /// Loads and attaches the program. `sysfs` is where sysfs is mounted; `cookies` as in
-    /// [`Offsets::resolve`].
+impl Kernel {
+    /// Reads the kernel's own description of its types. `sysfs` is where sysfs is mounted;
+    /// `cookies` says whether user space can ask for a network namespace's cookie.
     ///
     /// # Errors
-    /// See [`EbpfError`].
-    pub fn load(sysfs: &Path, cookies: bool) -> Result<Self, EbpfError> {
-        Self::load_with(sysfs, cookies, LoadOptions::default())
-    }
-
-    /// [`load`](Self::load) in a way that the caller chooses.
-    ///
-    /// # Errors
-    /// See [`EbpfError`].
-    pub fn load_with(sysfs: &Path, cookies: bool, options: LoadOptions) -> Result<Self, EbpfError> {
-        let btf_path = sysfs.join("kernel/btf/vmlinux");
-        let offsets = read_offsets(&btf_path, cookies)?;
-        let record = read_record(sysfs);
-        let object = if options.warnings {
-            OBJECT
-        } else {
-            OBJECT_WITHOUT_LOG
-        };
-        let mut ebpf = {
-            let mut loader = EbpfLoader::new();
-            // The object has no CO-RE relocations; the loader need not keep the kernel's BTF.
-            loader.btf(None);
-            offsets.set(&mut loader);
-            if let Some(record) = &record {
-                record.set(&mut loader);
-            }
-            loader.load(object).map_err(load_error)?
-        };
-        let attachment = attach(&mut ebpf, &btf_path, record.is_some(), options.attachments)?;
-        let mut map = |name: &str| {
-            ebpf.take_map(name)
-                .ok_or_else(|| EbpfError::Load(format!("it has no map {name}")))
-        };
-        let (transitions, problems) = (map("TRANSITIONS")?, map("PROBLEMS")?);
+    /// There is no BTF, or it cannot be read.
+    pub fn read(sysfs: &Path, cookies: bool) -> Result<Self, EbpfError> {
+        let path = sysfs.join("kernel/btf/vmlinux");
+        let data = std::fs::read(&path).map_err(|source| EbpfError::NoBtf {
+            path: path.clone(),
+            source,
+        })?;
+        let btf = Btf::parse(data).map_err(|source| EbpfError::BadBtf {
+            path: path.clone(),
+            source,
+        })?;
         Ok(Self {
-            ebpf,
-            attachment,
-            has_cookie: offsets.has_cookie(),
-            transitions,
-            problems,
+            sysfs: sysfs.to_owned(),
+            btf_path: path,
+            btf,
+            cookies,
         })
     }
-
-    /// How the program is attached.
-    pub fn attachment(&self) -> Attachment {
-        self.attachment
-    }
-
-    /// Whether [`Key::netns`] is a cookie; else it is an inode number.
-    pub fn has_cookie(&self) -> bool {
-        self.has_cookie
-    }
-
-    /// The reader of the program's warnings, once; `None` where the kernel has no ring buffer.
-    pub fn take_logger(&mut self) -> Option<EbpfLogger<&'static dyn log::Log>> {
-        EbpfLogger::init(&mut self.ebpf).ok()
-    }
-
-    /// All that has been counted.
-    ///
-    /// # Errors
-    /// Whatever the kernel says.
-    pub fn read(&self) -> io::Result<Vec<(Key, Transitions)>> {
-        let Map::HashMap(data) = &self.transitions else {
-            return Err(io::Error::other("TRANSITIONS is no hash map"));
-        };
-        let mut entries = Vec::new();
-        let result = sys::for_each_entry(
-            data.fd().as_fd(),
-            |key: KeyWords, value: TransitionsWords| {
-                entries.push((key.into(), value.into()));
-            },
-        );
-        match result {
-            // Linux before 5.6 has no batches.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => self.read_one_by_one(),
-            result => result.map(|()| entries),
-        }
-    }
-
-    fn read_one_by_one(&self) -> io::Result<Vec<(Key, Transitions)>> {
-        let map = TransitionsMap::try_from(&self.transitions).map_err(io::Error::other)?;
-        map.iter()
-            .map(|entry| entry.map(|(key, value)| (key.into(), value.into())))
-            .collect::<Result<_, MapError>>()
-            .map_err(io::Error::other)
-    }
-
-    /// Removes a key, whose namespace or cgroup is gone, and gives what it has counted up to now;
-    /// `None` where there is no such key.
-    ///
-    /// # Errors
-    /// Whatever the kernel says.
-    pub fn take(&mut self, key: Key) -> io::Result<Option<Transitions>> {
-        let mut map = TransitionsMap::try_from(&mut self.transitions).map_err(io::Error::other)?;
-        let words = KeyWords::from(key);
-        let last = match map.get(&words, 0) {
-            Ok(last) => last,
-            Err(MapError::KeyNotFound) => return Ok(None),
-            Err(error) => return Err(io::Error::other(error)),
-        };
-        map.remove(&words).map_err(io::Error::other)?;
-        Ok(Some(last.into()))
-    }
-
-    /// What the program could not count.
-    ///
-    /// # Errors
-    /// Whatever the kernel says.
-    pub fn problems(&self) -> io::Result<Problems> {
-        let map = Array::<_, ProblemsWords>::try_from(&self.problems).map_err(io::Error::other)?;
-        map.get(&0, 0).map(Into::into).map_err(io::Error::other)
-    }
-
-    /// Events that the program never saw, because an interrupt brought them while it was running
-    /// on the same CPU; `None` where the kernel cannot say.
-    pub fn missed(&self) -> Option<u64> {
-        let program = self.ebpf.program(self.attachment.program())?;
-        sys::recursion_misses(program.fd().ok()?.as_fd()).ok()?
-    }
-}
-
-fn read_offsets(path: &Path, cookies: bool) -> Result<Offsets, EbpfError> {
-    let data = std::fs::read(path).map_err(|source| EbpfError::NoBtf {
-        path: path.to_owned(),
-        source,
-    })?;
-    let btf = Btf::parse(data).map_err(|source| EbpfError::BadBtf {
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(Offsets::resolve(&btf, cookies)?)
-}
-
-/// The tracepoint's record, where tracefs is mounted.
-fn read_record(sysfs: &Path) -> Option<Record> {
-    ["kernel/tracing", "kernel/debug/tracing"]
-        .iter()
-        .find_map(|tracefs| {
-            let path = sysfs
-                .join(tracefs)
-                .join("events/sock")
-                .join(TRACEPOINT)
-                .join("format");
-            Record::parse(&std::fs::read_to_string(path).ok()?)
-        })
-}
-
-/// Attaches the first program that the kernel takes.
-fn attach(
-    ebpf: &mut Ebpf,
-    btf: &Path,
-    has_record: bool,
-    attachments: &[Attachment],
-) -> Result<Attachment, EbpfError> {
-    let mut refusals = Vec::new();
-    for &attachment in attachments {
-        let result = match attachment {
-            Attachment::TpBtf => attach_tp_btf(ebpf, btf),
-            Attachment::Tracepoint if has_record => attach_tracepoint(ebpf),
-            Attachment::Tracepoint => Err(anyhow!("tracefs is not mounted at /sys/kernel/tracing")),
-        };
-        match result {
-            Ok(()) => return Ok(attachment),
-            Err(error) if os_error(error.as_ref()) == Some(libc::EPERM) => {
-                return Err(EbpfError::NotPermitted);
-            }
-            Err(error) => {
-                refusals.push(format!("as {}: {}", attachment.as_str(), one_line(&error)));
-            }
-        }
-    }
-    Err(EbpfError::Attach(refusals.join("; ")))
-}
-
-fn attach_tp_btf(ebpf: &mut Ebpf, btf: &Path) -> anyhow::Result<()> {
-    let btf = aya::Btf::parse_file(btf, Endianness::default())?;
-    let program: &mut BtfTracePoint = program(ebpf, Attachment::TpBtf)?.try_into()?;
-    program.load(TRACEPOINT, &btf)?;
-    program.attach()?;
-    Ok(())
-}
-
-fn attach_tracepoint(ebpf: &mut Ebpf) -> anyhow::Result<()> {
-    let program: &mut TracePoint = program(ebpf, Attachment::Tracepoint)?.try_into()?;
-    program.load()?;
-    program.attach("sock", TRACEPOINT)?;
-    Ok(())
-}
-
-fn program(ebpf: &mut Ebpf, attachment: Attachment) -> anyhow::Result<&mut Program> {
-    let name = attachment.program();
-    ebpf.program_mut(name)
-        .with_context(|| format!("the object has no program {name}"))
-}
-
-fn load_error(error: aya::EbpfError) -> EbpfError {
-    if os_error(&error) == Some(libc::EPERM) {
-        EbpfError::NotPermitted
-    } else {
-        EbpfError::Load(one_line(&error.into()))
-    }
-}
-
-/// The system's error number behind an error of aya.
-fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
-    std::iter::successors(Some(error), |error| error.source())
-        .find_map(|error| error.downcast_ref::<io::Error>())
-        .and_then(io::Error::raw_os_error)
-}
-
-/// An error as one line: the verifier's log, which may follow, goes to the debug log.
-fn one_line(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}");
-    debug!(error = text, "refused by the kernel");
-    text.lines().next().unwrap_or_default().to_owned()
 }

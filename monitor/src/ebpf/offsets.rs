@@ -1,178 +1,172 @@
-//! Where the fields stand that the programs read: [`Offsets`] of kernel structures from BTF,
-//! [`Record`] of the plain tracepoint from its `format` file.
+//! Where the fields stand that the programs read, from the kernel's BTF: values of the programs'
+//! globals.
+
+use std::collections::HashMap;
 
 use aya::EbpfLoader;
 
-use super::btf::{Btf, Member};
+use super::btf::{Btf, Member, Structure};
 
-/// A structure member that no program can do without, and the kernel does not have.
+/// A structure, or a member of one, that a program cannot do without and the kernel does not
+/// have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the kernel's BTF has no {0}")]
-pub struct MissingMember(&'static str);
+pub struct Missing(pub(super) String);
 
-/// Offsets of kernel structures' members, in bytes; the programs' globals of the same names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offsets {
-    sk_net: u64,
-    sk_protocol: u64,
-    sk_protocol_mask: u16,
-    sk_cgroup: u64,
-    sk_cgroup_is_pointer: u8,
-    cgroup_kn: u64,
-    kn_id: u64,
-    kn_id_mask: u64,
-    net_inum: u64,
-    net_cookie: u64,
+/// Values of a program's globals, all of them 64 bits wide.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Globals(Vec<(&'static str, u64)>);
+
+impl Globals {
+    /// Gives a global its value.
+    pub(super) fn set(&mut self, name: &'static str, value: u64) {
+        self.0.push((name, value));
+    }
+
+    /// The value of a global; 0 where it was given none.
+    pub(super) fn get(&self, name: &str) -> u64 {
+        let mut values = self.0.iter();
+        values
+            .find(|(known, _)| *known == name)
+            .map_or(0, |(_, value)| *value)
+    }
+
+    /// Sets them in the object that is loaded next; it must have all of them.
+    pub(super) fn apply<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
+        for (name, value) in &self.0 {
+            loader.override_global(name, value, true);
+        }
+    }
 }
 
-impl Offsets {
-    /// Looks all members up. Sockets without a cgroup, and namespaces without a cookie, are no
-    /// error: the programs then count by what there is. `cookies` says whether user space can ask
-    /// for a namespace's cookie; if not, one in the key would tell it nothing.
+/// Finds structures and members in BTF, each structure once.
+pub(super) struct Resolver<'a> {
+    btf: &'a Btf,
+    structures: HashMap<&'static str, Option<Structure<'a>>>,
+}
+
+impl<'a> Resolver<'a> {
+    pub(super) fn new(btf: &'a Btf) -> Self {
+        Self {
+            btf,
+            structures: HashMap::new(),
+        }
+    }
+
+    fn structure(&mut self, name: &'static str) -> Option<Structure<'a>> {
+        let btf = self.btf;
+        *self
+            .structures
+            .entry(name)
+            .or_insert_with(|| btf.structure(name))
+    }
+
+    /// A member, where the kernel has it.
+    pub(super) fn find(&mut self, structure: &'static str, path: &[&str]) -> Option<Member> {
+        self.structure(structure)?.member(path)
+    }
+
+    /// A member that must be there.
     ///
     /// # Errors
-    /// A member is missing without which nothing can be counted.
-    pub fn resolve(btf: &Btf, cookies: bool) -> Result<Self, MissingMember> {
-        let required =
-            |name, structure, path: &[&str]| btf.member(structure, path).ok_or(MissingMember(name));
-        let protocol = required("sock.sk_protocol", "sock", &["sk_protocol"])?;
-        let pointer = btf.member("sock", &["sk_cgrp_data", "cgroup"]);
-        let cgroup = pointer.or_else(|| btf.member("sock", &["sk_cgrp_data"]));
-        let node = btf.member("cgroup", &["kn"]);
-        let id = btf.member("kernfs_node", &["id"]);
-        let has_cgroup = cgroup.is_some() && node.is_some() && id.is_some();
-        let offset = |member: Option<Member>| member.map_or(0, Member::offset);
-        Ok(Self {
-            sk_net: required(
-                "sock.__sk_common.skc_net",
-                "sock",
-                &["__sk_common", "skc_net", "net"],
-            )?
-            .offset(),
-            sk_protocol: protocol.offset(),
-            sk_protocol_mask: if protocol.bits == 8 { 0xff } else { 0xffff },
-            sk_cgroup: if has_cgroup { offset(cgroup) } else { 0 },
-            sk_cgroup_is_pointer: u8::from(pointer.is_some()),
-            cgroup_kn: offset(node),
-            kn_id: offset(id),
-            // A union of the number and its parts, where it has parts.
-            kn_id_mask: match btf.member("kernfs_node", &["id", "ino"]) {
-                Some(_) => u64::from(u32::MAX),
-                None => u64::MAX,
-            },
-            net_inum: required("net.ns.inum", "net", &["ns", "inum"])?.offset(),
-            net_cookie: if cookies {
-                offset(btf.member("net", &["net_cookie"]))
-            } else {
-                0
-            },
-        })
+    /// It is not.
+    pub(super) fn member(
+        &mut self,
+        structure: &'static str,
+        path: &[&str],
+    ) -> Result<Member, Missing> {
+        self.find(structure, path)
+            .ok_or_else(|| Missing(format!("{structure}.{}", path.join("."))))
     }
 
-    /// Whether the programs identify namespaces by their cookies.
-    pub fn has_cookie(&self) -> bool {
-        self.net_cookie != 0
+    /// The offset of a member that must be there, in bytes.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn offset(
+        &mut self,
+        structure: &'static str,
+        path: &[&str],
+    ) -> Result<u64, Missing> {
+        self.member(structure, path).map(Member::offset)
     }
 
-    /// Sets the programs' globals.
-    pub(super) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
-        loader
-            .override_global("SK_NET", &self.sk_net, true)
-            .override_global("SK_PROTOCOL", &self.sk_protocol, true)
-            .override_global("SK_PROTOCOL_MASK", &self.sk_protocol_mask, true)
-            .override_global("SK_CGROUP", &self.sk_cgroup, true)
-            .override_global("SK_CGROUP_IS_POINTER", &self.sk_cgroup_is_pointer, true)
-            .override_global("CGROUP_KN", &self.cgroup_kn, true)
-            .override_global("KN_ID", &self.kn_id, true)
-            .override_global("KN_ID_MASK", &self.kn_id_mask, true)
-            .override_global("NET_INUM", &self.net_inum, true)
-            .override_global("NET_COOKIE", &self.net_cookie, true);
+    /// The size of a structure that must be there, in bytes.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn size(&mut self, structure: &'static str) -> Result<u64, Missing> {
+        self.structure(structure)
+            .map(|found| found.size())
+            .ok_or_else(|| Missing(structure.to_owned()))
     }
 }
 
-/// Offsets in the record of the tracepoint `sock:inet_sock_set_state`, in bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    skaddr: u64,
-    oldstate: u64,
-    newstate: u64,
+/// The globals of `kernel.rs`, which every object has: a socket's namespace and cgroup. Sockets
+/// without a cgroup, and namespaces without a cookie, are no error: the programs then count by
+/// what there is. `cookies` says whether user space can ask for a namespace's cookie; if not, one
+/// in the key would tell it nothing.
+///
+/// # Errors
+/// A member is missing without which nothing can be counted.
+pub(super) fn shared(resolver: &mut Resolver<'_>, cookies: bool) -> Result<Globals, Missing> {
+    let mut globals = Globals::default();
+    let net = resolver.offset("sock", &["__sk_common", "skc_net", "net"])?;
+    globals.set("SK_NET", net);
+    globals.set("NET_INUM", resolver.offset("net", &["ns", "inum"])?);
+    if cookies && let Some(cookie) = resolver.find("net", &["net_cookie"]) {
+        globals.set("NET_COOKIE", cookie.offset());
+    }
+    let pointer = resolver.find("sock", &["sk_cgrp_data", "cgroup"]);
+    let cgroup = pointer.or_else(|| resolver.find("sock", &["sk_cgrp_data"]));
+    let node = resolver.find("cgroup", &["kn"]);
+    let id = resolver.find("kernfs_node", &["id"]);
+    if let (Some(cgroup), Some(node), Some(id)) = (cgroup, node, id) {
+        globals.set("SK_CGROUP", cgroup.offset());
+        globals.set("CGROUP_KN", node.offset());
+        globals.set("KN_ID", id.offset());
+    }
+    globals.set("SK_CGROUP_IS_POINTER", u64::from(pointer.is_some()));
+    // A union of the number and its parts, where it has parts.
+    let parts = resolver.find("kernfs_node", &["id", "ino"]);
+    globals.set("KN_ID_MASK", parts.map_or(u64::MAX, |_| u32::MAX.into()));
+    Ok(globals)
 }
 
-impl Record {
-    /// Parses the tracepoint's `format` file (`Documentation/trace/events.rst`); `None` where it
-    /// lacks a field.
-    pub fn parse(format: &str) -> Option<Self> {
-        let offset = |name: &str| {
-            format.lines().find_map(|line| {
-                let (declaration, rest) = line.trim().strip_prefix("field:")?.split_once(';')?;
-                if !declaration.ends_with(&format!(" {name}")) {
-                    return None;
-                }
-                rest.trim()
-                    .strip_prefix("offset:")?
-                    .split(';')
-                    .next()?
-                    .parse()
-                    .ok()
-            })
-        };
-        Some(Self {
-            skaddr: offset("skaddr")?,
-            oldstate: offset("oldstate")?,
-            newstate: offset("newstate")?,
-        })
-    }
-
-    /// Sets the programs' globals.
-    pub(super) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
-        loader
-            .override_global("RECORD_SKADDR", &self.skaddr, true)
-            .override_global("RECORD_OLDSTATE", &self.oldstate, true)
-            .override_global("RECORD_NEWSTATE", &self.newstate, true);
-    }
+/// The globals of the program on `sock:inet_sock_set_state`, beside [`shared`] ones.
+///
+/// # Errors
+/// As [`shared`].
+pub(super) fn transitions(resolver: &mut Resolver<'_>) -> Result<Globals, Missing> {
+    let protocol = resolver.member("sock", &["sk_protocol"])?;
+    let mut globals = Globals::default();
+    globals.set("SK_PROTOCOL", protocol.offset());
+    // It was 8 bits wide before Linux 5.6.
+    let mask = if protocol.bits == 8 { 0xff } else { 0xffff };
+    globals.set("SK_PROTOCOL_MASK", mask);
+    Ok(globals)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Linux 6.18.
-    const FORMAT: &str = "\
-name: inet_sock_set_state
-ID: 1297
-format:
-\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
-\tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;
-\tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;
-\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;
-
-\tfield:const void * skaddr;\toffset:8;\tsize:8;\tsigned:0;
-\tfield:int oldstate;\toffset:16;\tsize:4;\tsigned:1;
-\tfield:int newstate;\toffset:20;\tsize:4;\tsigned:1;
-\tfield:__u16 sport;\toffset:24;\tsize:2;\tsigned:0;
-\tfield:__u16 dport;\toffset:26;\tsize:2;\tsigned:0;
-\tfield:__u16 family;\toffset:28;\tsize:2;\tsigned:0;
-\tfield:__u16 protocol;\toffset:30;\tsize:2;\tsigned:0;
-
-print fmt: \"family=%s oldstate=%s newstate=%s\", REC->family, REC->oldstate, REC->newstate
-";
-
     #[test]
-    fn the_record_is_read_by_field_names() {
-        let expected = Record {
-            skaddr: 8,
-            oldstate: 16,
-            newstate: 20,
+    fn what_is_missing_is_named() {
+        let Ok(data) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+            eprintln!("skipped: this kernel has no BTF");
+            return;
         };
-        assert_eq!(Record::parse(FORMAT), Some(expected));
-        let moved = FORMAT.replace("oldstate;\toffset:16", "oldstate;\toffset:48");
-        assert_eq!(Record::parse(&moved).unwrap().oldstate, 48);
-    }
-
-    #[test]
-    fn a_record_without_a_field_is_none() {
-        assert_eq!(Record::parse(""), None);
-        assert_eq!(Record::parse(&FORMAT.replace("skaddr", "address")), None);
-        assert_eq!(Record::parse(&FORMAT.replace("offset:20", "offset:")), None);
+        let btf = Btf::parse(data).unwrap();
+        let mut resolver = Resolver::new(&btf);
+        let error = resolver.offset("sock", &["sk_protocol", "tcp"]);
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "the kernel's BTF has no sock.sk_protocol.tcp"
+        );
+        assert_eq!(resolver.size("no_such"), Err(Missing("no_such".to_owned())));
+        let globals = shared(&mut resolver, false).unwrap();
+        assert_eq!(globals.get("NET_COOKIE"), 0);
+        assert!(globals.get("SK_NET") > 0);
     }
 }

@@ -29,7 +29,7 @@ impl Attachment {
     }
 }
 
-/// What [`TransitionCounter::load_with`](super::TransitionCounter::load_with) is to do.
+/// What [`TransitionCounter::load`](super::TransitionCounter::load) is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
     /// The attachments to try, in this order.

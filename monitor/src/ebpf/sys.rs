@@ -1,5 +1,5 @@
-//! The two calls of `bpf(2)` that aya has no way for: reading a hash map in batches, and what the
-//! kernel says of a program's missed runs.
+//! The calls of `bpf(2)` that aya has no way for: reading maps in batches, removing an entry whose
+//! type only its reader knows, and what the kernel says of a program's missed runs.
 
 use std::io;
 use std::mem::offset_of;
@@ -52,6 +52,59 @@ pub(super) fn for_each_entry<const K: usize, const V: usize>(
             return Ok(());
         }
         first = false;
+    }
+}
+
+/// Reads the first `count` elements of an array in batches (`BPF_MAP_LOOKUP_BATCH`, of arrays in
+/// Linux 5.13), in their order.
+///
+/// # Errors
+/// Whatever the kernel says.
+pub(super) fn for_each_element<const V: usize>(
+    map: BorrowedFd<'_>,
+    count: u32,
+    mut visit: impl FnMut([u64; V]),
+) -> io::Result<()> {
+    let mut values = vec![[0u64; V]; count as usize];
+    let mut keys = vec![0u32; count as usize];
+    let mut position = 0u32;
+    if count == 0 {
+        return Ok(());
+    }
+    // SAFETY: zero is a valid value of every member of this union.
+    let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
+    attr.batch.out_batch = &raw mut position as u64;
+    attr.batch.keys = keys.as_mut_ptr() as u64;
+    attr.batch.values = values.as_mut_ptr() as u64;
+    attr.batch.count = count;
+    attr.batch.map_fd = map.as_raw_fd() as u32;
+    // SAFETY: the buffers hold `count` keys and values of the map's sizes, which the caller's V
+    // states, and outlive the call.
+    match unsafe { bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr) } {
+        Ok(()) => {}
+        // That was the last element.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+        Err(error) => return Err(error),
+    }
+    // SAFETY: the kernel has written how many elements there are.
+    let count = unsafe { attr.batch.count } as usize;
+    values.into_iter().take(count).for_each(&mut visit);
+    Ok(())
+}
+
+/// Removes an entry of a hash map. One that is not there is no error.
+///
+/// # Errors
+/// Whatever the kernel says.
+pub(super) fn delete<const K: usize>(map: BorrowedFd<'_>, key: &[u64; K]) -> io::Result<()> {
+    // SAFETY: zero is a valid value of every member of this union.
+    let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
+    attr.__bindgen_anon_2.map_fd = map.as_raw_fd() as u32;
+    attr.__bindgen_anon_2.key = key.as_ptr() as u64;
+    // SAFETY: the key has the map's size, which the caller's K states, and outlives the call.
+    match unsafe { bpf(bpf_cmd::BPF_MAP_DELETE_ELEM, &mut attr) } {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        result => result,
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use container_monitor::ebpf::{Attachment, LoadOptions, TransitionCounter};
+use container_monitor::ebpf::{Attachment, Kernel, LoadOptions, TransitionCounter};
 use container_monitor::netns::visit;
 use monitor_ebpf::{PAIRS, TcpState, UNLISTED};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -36,6 +36,11 @@ fn counts(counter: &TransitionCounter, cookie: u64) -> Result<BTreeMap<Pair, u64
     Ok(counts)
 }
 
+fn load(cookies: bool, options: LoadOptions) -> Result<TransitionCounter> {
+    let kernel = Kernel::read(Path::new(SYSFS), cookies)?;
+    Ok(TransitionCounter::load(&kernel, options)?)
+}
+
 /// Plays a case in a namespace of its own.
 fn play(counter: &TransitionCounter, case: &Case) -> Result<()> {
     let netns = Netns::new("eb-case")?;
@@ -57,7 +62,7 @@ fn play(counter: &TransitionCounter, case: &Case) -> Result<()> {
 }
 
 fn play_all(options: LoadOptions, attachment: Attachment) -> Result<()> {
-    let counter = TransitionCounter::load_with(Path::new(SYSFS), true, options)?;
+    let counter = load(true, options)?;
     ensure!(counter.attachment() == attachment);
     ensure!(
         counter.has_cookie(),
@@ -99,7 +104,7 @@ fn plain_tracepoint_says_what_it_lacks() -> Result<()> {
         attachments: &[Attachment::Tracepoint],
         ..LoadOptions::default()
     };
-    let error = TransitionCounter::load_with(sysfs.path(), true, options);
+    let error = TransitionCounter::load(&Kernel::read(sysfs.path(), true)?, options);
     let error = error.err().context("it loads without tracefs")?.to_string();
     ensure!(error.contains("tracefs is not mounted"), "{error}");
     Ok(())
@@ -112,7 +117,7 @@ fn object_without_warnings() -> Result<()> {
         warnings: false,
         ..LoadOptions::default()
     };
-    let mut counter = TransitionCounter::load_with(Path::new(SYSFS), true, options)?;
+    let mut counter = load(true, options)?;
     ensure!(counter.take_logger().is_none(), "it has a ring buffer");
     for case in CASES {
         play(&counter, case)?;
@@ -124,7 +129,7 @@ fn object_without_warnings() -> Result<()> {
 #[test]
 fn by_inode_number() -> Result<()> {
     testkit::require!(require::root(), require::bpf(), require::btf());
-    let counter = TransitionCounter::load(Path::new(SYSFS), false)?;
+    let counter = load(false, LoadOptions::default())?;
     ensure!(!counter.has_cookie());
     let netns = Netns::new("eb-inode")?;
     netns.enter(|| testkit::workload::connect_to_self("[::1]:80".parse()?, 50))?;
@@ -140,7 +145,7 @@ fn subflows_of_mptcp_alone() -> Result<()> {
     const COUNT: u64 = 100;
     testkit::require!(require::root(), require::bpf(), require::btf());
     testkit::require!(require::path("/proc/sys/net/mptcp/enabled"));
-    let counter = TransitionCounter::load(Path::new(SYSFS), true)?;
+    let counter = load(true, LoadOptions::default())?;
     let netns = Netns::new("eb-mptcp")?;
     let cookie = netns.enter(|| Ok(visit::own_cookie()?))?;
     netns.enter(|| {

@@ -9,9 +9,9 @@ use core::ffi::{c_long, c_void};
 use aya_ebpf::{
     helpers::{
         bpf_get_current_task, bpf_ktime_get_ns, bpf_probe_read_kernel_buf,
-        generated::{bpf_loop, bpf_map_lookup_percpu_elem},
+        generated::bpf_map_lookup_percpu_elem,
     },
-    macros::{map, raw_tracepoint},
+    macros::map,
     maps::{Array, PerCpuArray},
     programs::RawTracePointContext,
 };
@@ -20,6 +20,7 @@ use monitor_ebpf::{
 };
 
 use crate::kernel::{Memory as _, Net, Probe};
+use crate::state::{State, repeat};
 
 offsets! {
     /// `offsetof(struct task_struct, nsproxy)`
@@ -69,10 +70,6 @@ const MOST: u32 = 1 << 20;
 /// The counters that are wanted.
 #[map]
 static FIELDS: Array<Fields> = Array::with_max_entries(1, 0);
-
-/// One CPU's counters of one namespace.
-#[map]
-static SCRATCH: Array<[u64; SCRATCH_WORDS]> = Array::with_max_entries(1, 0);
 
 /// What is told of each namespace.
 #[map]
@@ -160,8 +157,10 @@ impl HashInfo {
 }
 
 /// Fills [`CPU_OFFSETS`], whose length is its argument. Returns how many it filled.
-#[raw_tracepoint]
-fn cpu_offsets(context: RawTracePointContext) -> u32 {
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tp")]
+extern "C" fn cpu_offsets(context: *mut c_void) -> u32 {
+    let context = RawTracePointContext::new(context);
     let Some(address) = ADDRESS.get_ptr_mut(0) else {
         return 0;
     };
@@ -172,28 +171,30 @@ fn cpu_offsets(context: RawTracePointContext) -> u32 {
         let array = core::ptr::read_volatile(address);
         Probe::load(array as *const u8, ARRAY_PPTRS.load())
     };
-    let mut walk = Cpus { variable, done: 0 };
+    let cpus = CPUS.get();
+    cpus.variable = variable;
+    cpus.done = 0;
     let count: u64 = context.arg(0);
-    // SAFETY: the callback gets what it expects, which outlives the call.
-    unsafe {
-        bpf_loop(
-            count as u32,
-            cpu_offset as *mut c_void,
-            (&raw mut walk).cast(),
-            0,
-        )
-    };
-    walk.done as u32
+    repeat(count as u32, cpu_offset);
+    CPUS.get().done as u32
 }
 
+/// The walk over the CPUs.
 struct Cpus {
+    /// Address of a per-CPU variable.
     variable: u64,
+    /// CPUs whose own copy was found.
     done: u64,
 }
 
-unsafe extern "C" fn cpu_offset(cpu: u32, cpus: *mut c_void) -> c_long {
-    // SAFETY: what `bpf_loop` was given.
-    let cpus = unsafe { &mut *cpus.cast::<Cpus>() };
+#[unsafe(no_mangle)]
+static CPUS: State<Cpus> = State::new(Cpus {
+    variable: 0,
+    done: 0,
+});
+
+extern "C" fn cpu_offset(cpu: u32, _context: *mut c_void) -> c_long {
+    let cpus = CPUS.get();
     let (Some(address), Some(offset)) = (ADDRESS.get_ptr_mut(0), CPU_OFFSETS.get_ptr_mut(cpu))
     else {
         return 1;
@@ -233,37 +234,54 @@ struct Ring {
     has_ended: u64,
 }
 
+#[unsafe(no_mangle)]
+static RING: State<Ring> = State::new(Ring {
+    first: 0,
+    net: 0,
+    ops: 0,
+    skip: 0,
+    cpus: 0,
+    deadline: 0,
+    done: 0,
+    has_ended: 0,
+});
+
 /// Tells of namespaces in the map [`NAMESPACES`]. Its arguments: address of the `struct net` that
 /// was told of last, or 0 to begin with the caller's own; its key; how many possible CPUs there
 /// are, or 0 for no counters; nanoseconds to take.
 ///
 /// Returns how many it told of, with bit 31 set when these were the last; [`GONE`] where the one
 /// that was told of last is no more.
-#[raw_tracepoint]
-fn namespaces(context: RawTracePointContext) -> u32 {
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tp")]
+extern "C" fn namespaces(context: *mut c_void) -> u32 {
+    let context = RawTracePointContext::new(context);
     let own = current_net();
     let last: u64 = context.arg(0);
     let key: u64 = context.arg(1);
     let cpus: u64 = context.arg(2);
     let nanoseconds: u64 = context.arg(3);
     let ops = own.ops();
-    let mut ring = Ring {
-        first: own.0 as u64,
-        net: if last == 0 { own.0 as u64 } else { last },
-        ops,
-        skip: u64::from(last != 0),
-        cpus,
-        // SAFETY: it only reads a clock.
-        deadline: unsafe { bpf_ktime_get_ns() } + nanoseconds,
-        done: 0,
-        has_ended: 0,
+    let from = if last == 0 {
+        own
+    } else {
+        Net(last as *const u8)
     };
-    let net = Net(ring.net as *const u8);
-    if net.ops() != ops || (last != 0 && (net.key::<Probe>() != key || is_unlinked(net))) {
+    if from.ops() != ops || (last != 0 && (from.key::<Probe>() != key || is_unlinked(from))) {
         return GONE;
     }
-    // SAFETY: the callback gets what it expects, which outlives the call.
-    unsafe { bpf_loop(MOST, namespace as *mut c_void, (&raw mut ring).cast(), 0) };
+    let ring = RING.get();
+    ring.first = own.0 as u64;
+    ring.net = from.0 as u64;
+    ring.ops = ops;
+    ring.skip = u64::from(last != 0);
+    ring.cpus = cpus;
+    // SAFETY: it only reads a clock.
+    ring.deadline = unsafe { bpf_ktime_get_ns() } + nanoseconds;
+    ring.done = 0;
+    ring.has_ended = 0;
+    repeat(MOST, namespace);
+    let ring = RING.get();
     ring.done as u32 | (ring.has_ended as u32) << 31
 }
 
@@ -278,9 +296,8 @@ fn is_unlinked(net: Net) -> bool {
     back != net.0 as u64 + NET_LIST.load()
 }
 
-unsafe extern "C" fn namespace(_index: u32, ring: *mut c_void) -> c_long {
-    // SAFETY: what `bpf_loop` was given.
-    let ring = unsafe { &mut *ring.cast::<Ring>() };
+extern "C" fn namespace(_index: u32, _context: *mut c_void) -> c_long {
+    let ring = RING.get();
     let net = Net(ring.net as *const u8);
     if ring.skip != 0 {
         ring.skip = 0;
@@ -335,19 +352,10 @@ fn tell(net: Net, ring: &Ring, record: &mut NamespaceRecord) {
             Probe::load(net.0, MIB_NET.load()),
         ]
     };
-    let mut sum = Sum {
-        record: ring.done,
-        blocks,
-    };
-    // SAFETY: the callback gets what it expects, which outlives the call.
-    unsafe {
-        bpf_loop(
-            ring.cpus as u32,
-            cpu as *mut c_void,
-            (&raw mut sum).cast(),
-            0,
-        )
-    };
+    let sum = SUM.get();
+    sum.record = ring.done;
+    sum.blocks = blocks;
+    repeat(ring.cpus as u32, cpu);
 }
 
 /// The sum over all CPUs of one namespace's counters.
@@ -358,13 +366,21 @@ struct Sum {
     blocks: [u64; 4],
 }
 
+#[unsafe(no_mangle)]
+static SUM: State<Sum> = State::new(Sum {
+    record: 0,
+    blocks: [0; 4],
+});
+
+/// One CPU's counters of one namespace.
+#[unsafe(no_mangle)]
+static SCRATCH: State<[u64; SCRATCH_WORDS]> = State::new([0; SCRATCH_WORDS]);
+
 /// Adds one CPU's counters.
-unsafe extern "C" fn cpu(cpu: u32, sum: *mut c_void) -> c_long {
-    // SAFETY: what `bpf_loop` was given.
-    let sum = unsafe { &mut *sum.cast::<Sum>() };
-    let (Some(record), Some(scratch), Some(fields), Some(offset)) = (
+extern "C" fn cpu(cpu: u32, _context: *mut c_void) -> c_long {
+    let (sum, scratch) = (SUM.get(), SCRATCH.get());
+    let (Some(record), Some(fields), Some(offset)) = (
         NAMESPACES.get_ptr_mut(sum.record as u32),
-        SCRATCH.get_ptr_mut(0),
         FIELDS.get_ptr(0),
         CPU_OFFSETS.get_ptr(cpu),
     ) else {
@@ -381,7 +397,7 @@ unsafe extern "C" fn cpu(cpu: u32, sum: *mut c_void) -> c_long {
     let mut at = 0;
     for ((block, size), words) in sum.blocks.iter().zip(sizes).zip(BLOCK_WORDS) {
         // SAFETY: the blocks of `scratch` lie one behind the other.
-        let to = unsafe { scratch.cast::<u64>().add(at) };
+        let to = unsafe { scratch.as_mut_ptr().add(at) };
         at += words;
         if *block == 0 {
             continue;
@@ -401,9 +417,7 @@ unsafe extern "C" fn cpu(cpu: u32, sum: *mut c_void) -> c_long {
             break;
         }
         let word = fields.words[field] as usize & (SCRATCH_WORDS - 1);
-        // SAFETY: the mask keeps the index within the array.
-        let value = unsafe { (*scratch)[word] };
-        record.counters[field] = record.counters[field].wrapping_add(value);
+        record.counters[field] = record.counters[field].wrapping_add(scratch[word]);
     }
     0
 }

@@ -11,8 +11,8 @@ use core::ffi::{c_long, c_void};
 
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
-    helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel_buf, generated::bpf_loop},
-    macros::{map, raw_tracepoint},
+    helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel_buf},
+    macros::map,
     maps::{Array, HashMap},
     programs::RawTracePointContext,
 };
@@ -23,6 +23,7 @@ use monitor_ebpf::{
 
 use crate::kernel::{Memory as _, Net, Probe, Sock};
 use crate::namespaces::{HashInfo, current_net};
+use crate::state::{State, repeat};
 
 offsets! {
     /// `offsetof(struct sock, __sk_common.skc_family)`
@@ -50,7 +51,9 @@ offsets! {
 
 /// Bucket heads that are read at a time; a power of two.
 const CHUNK: u32 = 256;
-/// Sockets of a chain that are kept aside at a time.
+/// Heads of a chunk that are looked at together; a power of two.
+const GROUP: u32 = 8;
+/// Sockets of a chain that are kept aside at a time; a power of two.
 const PENDING_LEN: u64 = 64;
 /// Most times that a chain is looked at anew, be it for its length or because it moved.
 const ROUNDS: u32 = 1024;
@@ -75,6 +78,18 @@ struct Pending {
     limit: u64,
 }
 
+impl Pending {
+    const NONE: Self = Self {
+        netns: 0,
+        net: 0,
+        cgroup: 0,
+        slot: 0,
+        port: 0,
+        length: 0,
+        limit: 0,
+    };
+}
+
 #[map]
 static SOCKETS: HashMap<Key, Sockets> = HashMap::with_max_entries(MAX_KEYS, 0);
 
@@ -88,11 +103,18 @@ static LISTENERS: HashMap<ListenerKey, Queue> = HashMap::with_max_entries(MAX_LI
 #[map]
 static PASS: Array<Pass> = Array::with_max_entries(1, 0);
 
-#[map]
-static HEADS: Array<[u64; CHUNK as usize]> = Array::with_max_entries(1, 0);
+/// The heads of the buckets of a chunk.
+#[unsafe(no_mangle)]
+static HEADS: State<[u64; CHUNK as usize]> = State::new([0; CHUNK as usize]);
 
-#[map]
-static PENDING: Array<Pending> = Array::with_max_entries(PENDING_LEN as u32, 0);
+/// Sockets of a chain that were seen and are not counted yet.
+#[unsafe(no_mangle)]
+static PENDING: State<[Pending; PENDING_LEN as usize]> =
+    State::new([Pending::NONE; PENDING_LEN as usize]);
+
+/// The walk that is under way.
+#[unsafe(no_mangle)]
+static WALK: State<Walk> = State::new(Walk::NONE);
 
 /// The walk over one table, and over one chain of it.
 struct Walk {
@@ -104,6 +126,8 @@ struct Walk {
     which: u64,
     /// The next bucket; within a chunk, its first one.
     next: u64,
+    /// Where in the chunk the group of buckets begins.
+    group: u64,
     /// When to stop, by the kernel's clock.
     deadline: u64,
     /// The bucket whose chain is followed.
@@ -118,14 +142,31 @@ struct Walk {
     retries: u64,
 }
 
+impl Walk {
+    const NONE: Self = Self {
+        table: 0,
+        buckets: 0,
+        which: 0,
+        next: 0,
+        group: 0,
+        deadline: 0,
+        bucket: 0,
+        node: 0,
+        pending: 0,
+        is_split: 0,
+        retries: 0,
+    };
+}
+
 /// One slice of a pass. Its arguments: address of a `struct net` that uses the table, address of
 /// the table, which one it is ([`Table`]), its first bucket to be looked at, nanoseconds to take,
 /// number of the pass.
 ///
-/// Returns the first bucket that was not looked at, which is the table's size at its end;
-/// [`GONE`] where the namespace is no more or has another table.
-#[raw_tracepoint]
-fn sockets(context: RawTracePointContext) -> u32 {
+/// Returns the first bucket that was not looked at, 0 at the table's end; [`GONE`] where the namespace is no more or has another table.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tp")]
+extern "C" fn sockets(context: *mut c_void) -> u32 {
+    let context = RawTracePointContext::new(context);
     let net = Net(context.arg(0));
     let table: u64 = context.arg(1);
     let which: u64 = context.arg(2);
@@ -150,69 +191,75 @@ fn sockets(context: RawTracePointContext) -> u32 {
     if net.ops() != ops || address != table || first >= buckets {
         return GONE;
     }
-    let mut walk = Walk {
-        table,
-        buckets,
-        which,
-        next: first,
-        deadline: now() + nanoseconds,
-        bucket: 0,
-        node: 0,
-        pending: 0,
-        is_split: 0,
-        retries: 0,
-    };
+    let walk = WALK.get();
+    walk.table = table;
+    walk.buckets = buckets;
+    walk.which = which;
+    walk.next = first;
+    walk.deadline = now() + nanoseconds;
     let chunks = (buckets - first).div_ceil(u64::from(CHUNK));
-    repeat(chunks as u32, chunk, &mut walk);
-    walk.next as u32
+    repeat(chunks as u32, chunk);
+    let next = WALK.get().next;
+    if next >= buckets { 0 } else { next as u32 }
 }
 
 /// Looks at [`CHUNK`] buckets, or at what is left.
-unsafe extern "C" fn chunk(_index: u32, walk: *mut c_void) -> c_long {
-    // SAFETY: what `repeat` was given.
-    let walk = unsafe { &mut *walk.cast::<Walk>() };
+extern "C" fn chunk(_index: u32, _context: *mut c_void) -> c_long {
+    let walk = WALK.get();
     let count = (walk.buckets - walk.next).min(u64::from(CHUNK));
     if walk.which != Table::Listening as u64 {
-        let Some(heads) = HEADS.get_ptr_mut(0) else {
-            return 1;
-        };
-        // SAFETY: the map's only element, as long as it says.
-        let heads = unsafe {
-            core::slice::from_raw_parts_mut(heads.cast::<u8>(), 8 * (count as usize & 0x1ff))
-        };
+        let heads = HEADS.get().as_mut_ptr().cast::<u8>();
+        // SAFETY: `count` is no more than there is room for; the mask says so to the verifier.
+        let heads = unsafe { core::slice::from_raw_parts_mut(heads, 8 * (count as usize & 0x1ff)) };
         let from = walk.table + 8 * walk.next;
         // SAFETY: the helper checks the address.
         if unsafe { bpf_probe_read_kernel_buf(from as *const u8, heads) }.is_err() {
             return 1;
         }
     }
-    repeat(count as u32, bucket, walk);
+    walk.group = 0;
+    if walk.which == Table::Listening as u64 || count != u64::from(CHUNK) {
+        repeat(count as u32, bucket);
+    } else {
+        repeat(CHUNK / GROUP, group);
+    }
     walk.next += count;
     c_long::from(now() >= walk.deadline)
 }
 
+/// Looks at [`GROUP`] buckets, most of which are empty, nearly always.
+extern "C" fn group(index: u32, _context: *mut c_void) -> c_long {
+    let (walk, heads) = (WALK.get(), HEADS.get());
+    let first = index * GROUP;
+    let mut ends = 1;
+    for place in 0..GROUP {
+        ends &= heads[((first + place) & (CHUNK - 1)) as usize];
+    }
+    if ends == 0 {
+        walk.group = u64::from(first);
+        repeat(GROUP, bucket);
+    }
+    0
+}
+
 /// Counts the sockets of one bucket.
-unsafe extern "C" fn bucket(index: u32, walk: *mut c_void) -> c_long {
-    // SAFETY: what `repeat` was given.
-    let walk = unsafe { &mut *walk.cast::<Walk>() };
+extern "C" fn bucket(index: u32, _context: *mut c_void) -> c_long {
+    let walk = WALK.get();
+    let index = walk.group + u64::from(index);
     let head = if walk.which == Table::Listening as u64 {
-        head(walk, u64::from(index))
+        head(walk, index)
     } else {
-        let Some(heads) = HEADS.get_ptr(0) else {
-            return 1;
-        };
-        // SAFETY: the mask keeps the index within the array.
-        unsafe { (*heads)[(index & (CHUNK - 1)) as usize] }
+        HEADS.get()[(index & u64::from(CHUNK - 1)) as usize]
     };
     if is_end(head) {
         return 0;
     }
-    walk.bucket = walk.next + u64::from(index);
+    walk.bucket = walk.next + index;
     walk.node = head;
     walk.pending = 0;
     walk.is_split = 0;
     walk.retries = 0;
-    repeat(ROUNDS, round, walk);
+    repeat(ROUNDS, round);
     0
 }
 
@@ -236,10 +283,9 @@ fn is_end(node: u64) -> bool {
 }
 
 /// Follows a chain to its end, or until no more sockets can be kept aside, and counts them.
-unsafe extern "C" fn round(_index: u32, walk: *mut c_void) -> c_long {
-    // SAFETY: what `repeat` was given.
-    let walk = unsafe { &mut *walk.cast::<Walk>() };
-    repeat(PENDING_LEN as u32, step, walk);
+extern "C" fn round(_index: u32, _context: *mut c_void) -> c_long {
+    let walk = WALK.get();
+    repeat(PENDING_LEN as u32, step);
     let has_ended = is_end(walk.node);
     if has_ended && !is_own_end(walk) {
         walk.retries += 1;
@@ -261,7 +307,7 @@ unsafe extern "C" fn round(_index: u32, walk: *mut c_void) -> c_long {
         }
     }
     if walk.pending > 0 {
-        repeat(walk.pending as u32, count, walk);
+        repeat(walk.pending as u32, count);
     }
     walk.pending = 0;
     walk.is_split = 1;
@@ -280,9 +326,8 @@ fn is_own_end(walk: &Walk) -> bool {
 }
 
 /// Keeps the chain's next socket aside.
-unsafe extern "C" fn step(_index: u32, walk: *mut c_void) -> c_long {
-    // SAFETY: what `repeat` was given.
-    let walk = unsafe { &mut *walk.cast::<Walk>() };
+extern "C" fn step(_index: u32, _context: *mut c_void) -> c_long {
+    let walk = WALK.get();
     let node = walk.node;
     if is_end(node) {
         return 1;
@@ -307,7 +352,7 @@ unsafe extern "C" fn step(_index: u32, walk: *mut c_void) -> c_long {
         && state <= TcpState::REQUEST
         // In the wrong table: it was used again meanwhile.
         && is_listener == is_listening;
-    if is_socket && let Some(pending) = PENDING.get_ptr_mut(walk.pending as u32) {
+    if is_socket {
         let family = if family == AF_INET6 {
             Family::Ipv6
         } else {
@@ -315,8 +360,7 @@ unsafe extern "C" fn step(_index: u32, walk: *mut c_void) -> c_long {
         };
         let is_full = state != TcpState::TimeWait as u8 && state != TcpState::REQUEST;
         let net = sock.net::<Probe>();
-        // SAFETY: an element of the map.
-        let pending = unsafe { &mut *pending };
+        let pending = pending(walk.pending);
         pending.net = net.0 as u64;
         pending.netns = net.key::<Probe>();
         pending.cgroup = if is_full {
@@ -357,14 +401,14 @@ fn state_of(sock: Sock, state: u8) -> u8 {
 }
 
 /// Counts a socket that was kept aside.
-unsafe extern "C" fn count(index: u32, walk: *mut c_void) -> c_long {
-    // SAFETY: what `repeat` was given.
-    let walk = unsafe { &mut *walk.cast::<Walk>() };
-    let (Some(pass), Some(pending)) = (PASS.get_ptr_mut(0), PENDING.get_ptr(index)) else {
+extern "C" fn count(index: u32, _context: *mut c_void) -> c_long {
+    let walk = WALK.get();
+    let Some(pass) = PASS.get_ptr_mut(0) else {
         return 1;
     };
-    // SAFETY: elements of the maps.
-    let (pass, pending) = unsafe { (&mut *pass, &*pending) };
+    // SAFETY: the map's only element.
+    let pass = unsafe { &mut *pass };
+    let pending = pending(u64::from(index));
     let mut key = Key {
         netns: pending.netns,
         cgroup: pending.cgroup,
@@ -484,11 +528,10 @@ fn zero(counts: &mut [u64; SOCKET_SLOTS]) {
     }
 }
 
-/// Calls `callback` with 0, 1, 2… until it returns 1, at most `times`.
+/// The place of a socket that is kept aside.
 #[inline(always)]
-fn repeat(times: u32, callback: unsafe extern "C" fn(u32, *mut c_void) -> c_long, walk: &mut Walk) {
-    // SAFETY: the callback gets what it expects, which outlives the call.
-    unsafe { bpf_loop(times, callback as *mut c_void, (&raw mut *walk).cast(), 0) };
+fn pending(index: u64) -> &'static mut Pending {
+    &mut PENDING.get()[(index & (PENDING_LEN - 1)) as usize]
 }
 
 #[inline(always)]

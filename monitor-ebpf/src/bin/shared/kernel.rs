@@ -16,7 +16,7 @@ static SK_CGROUP: Global<u64> = Global::new(0);
 /// 1 where `sk_cgrp_data` holds a plain pointer (Linux 5.15), 0 where the pointer shares a word
 /// with the net_cls and net_prio numbers of cgroup v1.
 #[unsafe(no_mangle)]
-static SK_CGROUP_IS_POINTER: Global<u8> = Global::new(1);
+static SK_CGROUP_IS_POINTER: Global<u64> = Global::new(1);
 
 /// `offsetof(struct cgroup, kn)`
 #[unsafe(no_mangle)]

@@ -28,7 +28,7 @@ static SK_PROTOCOL: Global<u64> = Global::new(0);
 
 /// The bits of a 16-bit load at [`SK_PROTOCOL`] that are the protocol: it was 8 bits wide once.
 #[unsafe(no_mangle)]
-static SK_PROTOCOL_MASK: Global<u16> = Global::new(0xffff);
+static SK_PROTOCOL_MASK: Global<u64> = Global::new(0xffff);
 
 /// Offsets in the plain tracepoint's record, from its `format` file.
 #[unsafe(no_mangle)]
@@ -106,7 +106,7 @@ fn count<M: Memory, C: EbpfContext>(context: &C, sock: Sock, old: i32, new: i32)
 #[inline(always)]
 fn protocol<M: Memory>(sock: Sock) -> u16 {
     // SAFETY: a struct sock, and its field's offset.
-    unsafe { M::load::<u16>(sock.0, SK_PROTOCOL.load()) & SK_PROTOCOL_MASK.load() }
+    unsafe { M::load::<u16>(sock.0, SK_PROTOCOL.load()) & SK_PROTOCOL_MASK.load() as u16 }
 }
 
 #[inline(always)]

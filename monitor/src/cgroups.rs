@@ -4,11 +4,12 @@
 //! 5.5). The tree is searched by names, not by paths from `/proc`, so that it works from within
 //! another cgroup namespace too.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Dir, FileType, Mode, OFlags, fstat, fstatfs, open, openat};
 use tracing::debug;
@@ -18,12 +19,18 @@ use crate::discovery::container_id;
 /// Longer than the path of any cgroup that people make; a bound on the depth of the search.
 const MAX_PATH: usize = 4096;
 
+/// How long a cgroup is taken to exist that was seen once.
+const KEEP: Duration = Duration::from_secs(120);
+
 /// Ids of the container of each cgroup that there is.
 #[derive(Debug)]
 pub struct Cgroups {
     root: Option<OwnedFd>,
     /// `None` for a cgroup that belongs to no container.
     containers: HashMap<u64, Option<Arc<str>>>,
+    /// Those that were looked for in vain.
+    absent: HashSet<u64>,
+    read: Option<Instant>,
 }
 
 impl Cgroups {
@@ -36,6 +43,8 @@ impl Cgroups {
         Self {
             root,
             containers: HashMap::new(),
+            absent: HashSet::new(),
+            read: None,
         }
     }
 
@@ -46,6 +55,8 @@ impl Cgroups {
         Self {
             root: open(Path::new("/"), FLAGS, Mode::empty()).ok(),
             containers: containers.collect(),
+            absent: HashSet::new(),
+            read: None,
         }
     }
 
@@ -58,6 +69,28 @@ impl Cgroups {
     /// an unknown one, and without cgroup2, where nothing can be said.
     pub fn may_exist(&self, id: u64) -> bool {
         id == 0 || self.root.is_none() || self.containers.contains_key(&id)
+    }
+
+    /// Makes the cgroups `ids` known: reads the tree anew where one of them was never looked for,
+    /// and now and then to learn which are gone.
+    pub fn look_up(&mut self, ids: impl Iterator<Item = u64>, now: Instant) {
+        let is_old = self.read.is_none_or(|read| now - read >= KEEP);
+        if is_old {
+            self.absent.clear();
+        }
+        let new: Vec<u64> = ids
+            .filter(|id| !self.may_exist(*id) && !self.absent.contains(id))
+            .collect();
+        if new.is_empty() && !is_old {
+            return;
+        }
+        self.read = Some(now);
+        if let Err(error) = self.refresh() {
+            debug!(%error, "cannot read the cgroup tree");
+        }
+        let containers = &self.containers;
+        self.absent
+            .extend(new.into_iter().filter(|id| !containers.contains_key(id)));
     }
 
     /// Reads the tree anew: every folder of it is opened and listed.
@@ -139,6 +172,8 @@ mod tests {
         let mut cgroups = Cgroups {
             root: Some(dir),
             containers: HashMap::new(),
+            absent: HashSet::new(),
+            read: None,
         };
         assert!(!cgroups.may_exist(inode(&scope)));
 
@@ -156,6 +191,16 @@ mod tests {
         }
         let outside = inode(&root.path().join("system.slice"));
         assert!(cgroups.may_exist(outside) && cgroups.container(outside).is_none());
+
+        // What is new is found when it is asked for, what is not there is not searched for twice.
+        let now = Instant::now();
+        let later = root.path().join("later");
+        cgroups.look_up([u64::MAX].into_iter(), now);
+        std::fs::create_dir(&later).unwrap();
+        cgroups.look_up([u64::MAX].into_iter(), now);
+        assert!(!cgroups.may_exist(inode(&later)));
+        cgroups.look_up([inode(&later)].into_iter(), now);
+        assert!(cgroups.may_exist(inode(&later)));
 
         let gone = inode(&scope);
         std::fs::remove_dir_all(&scope).unwrap();

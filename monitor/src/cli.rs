@@ -2,6 +2,7 @@
 //! mean together is decided in [`config`](crate::config).
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, FalseyValueParser};
 use clap::{
@@ -108,7 +109,50 @@ pub struct ServeArgs {
     )]
     pub netstat_fields: Option<String>,
 
-    /// Do not start without the eBPF program.
+    /// Where TCP sockets are counted by state: in the kernel's own tables, in one pass for all
+    /// containers (kernel), over sock_diag in each network namespace (sock_diag), nowhere (off);
+    /// auto takes the first of these that works.
+    #[arg(
+        long = "collector.tcp-states",
+        env = "CONTAINER_MONITOR_COLLECTOR_TCP_STATES",
+        value_name = "SOURCE",
+        default_value = "auto"
+    )]
+    pub tcp_states: TcpStates,
+
+    /// Least time between two looks at the sockets; scrapes that come earlier share one.
+    #[arg(
+        long = "collector.tcp-states.min-interval",
+        env = "CONTAINER_MONITOR_COLLECTOR_TCP_STATES_MIN_INTERVAL",
+        value_name = "DURATION",
+        default_value = "1s",
+        value_parser = humantime::parse_duration
+    )]
+    pub tcp_states_min_interval: Duration,
+
+    /// Kernel time above which looks at the sockets are made less often: after 60 times what the
+    /// last one took.
+    #[arg(
+        long = "collector.tcp-states.max-duration",
+        env = "CONTAINER_MONITOR_COLLECTOR_TCP_STATES_MAX_DURATION",
+        value_name = "DURATION",
+        default_value = "250ms",
+        value_parser = humantime::parse_duration
+    )]
+    pub tcp_states_max_duration: Duration,
+
+    /// Where the counters of snmp, snmp6 and netstat come from: the kernel's own, in one pass for
+    /// all containers (kernel), the files of each (proc); auto takes the kernel's where they are
+    /// what the files say.
+    #[arg(
+        long = "collector.counters",
+        env = "CONTAINER_MONITOR_COLLECTOR_COUNTERS",
+        value_name = "SOURCE",
+        default_value = "auto"
+    )]
+    pub counters: CounterOrigin,
+
+    /// Do not start without the eBPF program that counts transitions.
     #[arg(
         long = "require-ebpf",
         env = "CONTAINER_MONITOR_REQUIRE_EBPF",
@@ -144,6 +188,31 @@ pub enum DiscoverySource {
     Docker,
     /// From `/proc` alone.
     Cgroup,
+}
+
+/// A way to count TCP sockets by state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TcpStates {
+    /// What works.
+    Auto,
+    /// The kernel's tables.
+    Kernel,
+    /// sock_diag in each network namespace.
+    #[value(name = "sock_diag")]
+    SockDiag,
+    /// Not at all.
+    Off,
+}
+
+/// A way to the namespaces' counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CounterOrigin {
+    /// What works.
+    Auto,
+    /// The kernel's own.
+    Kernel,
+    /// The files of `/proc`.
+    Proc,
 }
 
 /// The least important messages that are logged.

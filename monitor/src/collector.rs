@@ -10,18 +10,33 @@ use std::time::Instant;
 
 use tracing::{debug, warn};
 
+use crate::cgroups::Cgroups;
 use crate::discovery::scan::{ScanMode, ScanSource};
 use crate::discovery::{Inventory, SourceState, SourceStatus};
-use crate::metrics::own::{CollectorStatus, DiscoveryStatus, EbpfStatus, OwnMetrics, OwnStatus};
+use crate::ebpf::{Kernel, Passes};
+use crate::metrics::own::{
+    CollectorStatus, DiscoveryStatus, EbpfStatus, OwnMetrics, OwnStatus, TcpLookStatus,
+};
 use crate::metrics::{CounterFile, Counters, HostValues, Schema};
 use crate::netns::{Placement, Placer, visit};
 use crate::procfs::{ProcFs, Process};
-use crate::sampler::namespace::{FileOutcome, NamespaceSampler, Target};
-use crate::sampler::transitions::{HostNamespace, TransitionSample, TransitionSampler};
+use crate::sampler::counters::{
+    CounterSampler, CounterSamples, CountersError, CountersSource, NamedTarget,
+};
+use crate::sampler::namespace::{FileOutcome, Target};
+use crate::sampler::places::HostNamespace;
+use crate::sampler::tcp_states::{Surroundings, TcpStateSample, TcpStateSampler, TcpStatesSource};
+use crate::sampler::transitions::{TransitionSample, TransitionSampler};
 use crate::snapshot::{Samples, Snapshot};
 
 /// Name of the collector of TCP state transitions.
 pub const TRANSITIONS: &str = "transitions";
+
+/// Name of the collector of TCP sockets by state.
+pub const TCP_STATES: &str = "tcp-states";
+
+/// Name of the pass over the kernel's own counters.
+const COUNTERS: &str = "counters";
 
 /// Name under which finding and placing containers shows among the collectors.
 const DISCOVERY: &str = "discovery";
@@ -45,6 +60,12 @@ pub struct Parts {
     pub wants_transitions: bool,
     /// The attached eBPF program, where there is one.
     pub transitions: Option<TransitionSampler>,
+    /// The programs that read the kernel's tables, where there are.
+    pub passes: Option<Passes>,
+    /// What looks at the sockets.
+    pub tcp_states: TcpStateSampler,
+    /// Whose a cgroup is.
+    pub cgroups: Cgroups,
     /// Whether the kernel gives cookies to namespaces.
     pub cookies: bool,
     /// The exporter's own metrics.
@@ -59,7 +80,7 @@ pub struct Collector {
     host: HostNamespace,
     init: Arc<Process>,
     scan: ScanSource,
-    namespaces: NamespaceSampler,
+    counters: CounterSampler,
     /// Failed samples since start, by collector.
     errors: HashMap<&'static str, u64>,
     dropped: u64,
@@ -88,7 +109,7 @@ impl Collector {
             host,
             init,
             scan: ScanSource::new(parts.scan),
-            namespaces: NamespaceSampler::new(&parts.schema, &parts.files),
+            counters: CounterSampler::new(&parts.schema, &parts.files),
             parts,
             errors: HashMap::new(),
             dropped: 0,
@@ -98,19 +119,51 @@ impl Collector {
         })
     }
 
+    /// Takes the namespaces' counters from the kernel's own from now on, where they are what the
+    /// files say.
+    ///
+    /// # Errors
+    /// They cannot be read, or are something else; then they come from the files.
+    pub fn use_kernel_counters(&mut self, kernel: &Kernel) -> Result<(), CountersError> {
+        let host = host_target(&self.host, &self.init);
+        let Parts {
+            passes,
+            schema,
+            files,
+            ..
+        } = &mut self.parts;
+        match passes {
+            Some(passes) => self
+                .counters
+                .use_kernel(passes, kernel, schema, files, host),
+            None => Ok(()),
+        }
+    }
+
     /// Collects once and returns the text of a scrape.
     pub fn collect(&mut self) -> String {
         let start = Instant::now();
         let mut status = OwnStatus::default();
         let placement = self.place(&mut status);
-        let (namespaces, host_namespace) = self.sample_namespaces(&placement, &mut status);
+        let init = Arc::clone(&self.init);
+        let targets = targets(&placement, host_target(&self.host, &init));
+        let mut samples = self.sample_counters(&targets, &mut status);
+        let sockets = self.sample_tcp_states(&placement, &targets, &mut samples, &mut status);
         let transitions = self.sample_transitions(&placement, &mut status);
         let host = self.sample_host();
+        let mut namespaces = samples.namespaces.counters;
+        let host_namespace = if self.parts.host_network {
+            namespaces.pop().flatten()
+        } else {
+            None
+        };
         let snapshot = Snapshot::merge(Samples {
             placement: &placement,
             namespaces,
+            reports_host: self.parts.host_network,
             host_namespace,
             transitions,
+            sockets,
             host,
         });
         let mut out = String::with_capacity(self.last_len + self.last_len / 8);
@@ -162,29 +215,19 @@ impl Collector {
         placement
     }
 
-    /// Reads every namespace's counters, and the host's where they are asked for.
-    fn sample_namespaces(
+    /// Reads every namespace's counters, and the host's, the last of `targets`, where they are
+    /// asked for.
+    fn sample_counters(
         &mut self,
-        placement: &Placement,
+        targets: &[NamedTarget<'_>],
         status: &mut OwnStatus,
-    ) -> (Vec<Option<Counters>>, Option<Counters>) {
-        let mut targets: Vec<Target<'_>> = placement
-            .namespaces
-            .iter()
-            .map(|namespace| Target {
-                inode: namespace.inode,
-                process: &namespace.process,
-            })
-            .collect();
-        if self.parts.host_network {
-            targets.push(Target {
-                inode: self.host.inode,
-                process: &self.init,
-            });
-        }
+    ) -> CounterSamples {
+        let without_host = targets.len() - usize::from(!self.parts.host_network);
+        let targets = &targets[..without_host];
+        let was_kernel = self.counters.source() == CountersSource::Kernel;
+        let samples = self.counters.sample(self.parts.passes.as_mut(), targets);
         let count = targets.len() as u64;
-        let mut samples = self.namespaces.sample(&targets);
-        for (file, FileOutcome { duration, errors }) in samples.files {
+        for &(file, FileOutcome { duration, errors }) in &samples.namespaces.files {
             // One container that fails is an error; the collector has failed when all do.
             let success = errors == 0 || errors < count;
             let errors = self.count_errors(file.name(), errors);
@@ -195,12 +238,87 @@ impl Collector {
                 errors,
             });
         }
-        let host = if self.parts.host_network {
-            samples.counters.pop().flatten()
-        } else {
-            None
-        };
-        (samples.counters, host)
+        if was_kernel {
+            let errors = self.count_errors(COUNTERS, u64::from(samples.error.is_some()));
+            status.collectors.push(CollectorStatus {
+                name: COUNTERS,
+                success: samples.error.is_none(),
+                duration: samples.duration,
+                errors,
+            });
+        }
+        let source = self.counters.source();
+        status.counters_sources = CountersSource::ALL
+            .map(|known| (known.as_str(), known == source))
+            .to_vec();
+        samples
+    }
+
+    /// Looks at the sockets, unless the last look is still good, and gives them to their
+    /// containers.
+    fn sample_tcp_states<'a>(
+        &mut self,
+        placement: &'a Placement,
+        targets: &[NamedTarget<'_>],
+        samples: &mut CounterSamples,
+        status: &mut OwnStatus,
+    ) -> Option<TcpStateSample<'a>> {
+        let start = Instant::now();
+        let source = self.parts.tcp_states.source();
+        let pass = samples.pass.take();
+        status.host_network_namespaces = pass.as_ref().map(|pass| pass.namespaces.len() as u64);
+        if source != TcpStatesSource::Off {
+            let mut failed = 0;
+            if self.parts.tcp_states.is_due(start) {
+                let wants_host = self.parts.host_network || !placement.host_network.is_empty();
+                let wanted = targets.len() - usize::from(!wants_host);
+                let result = self.parts.tcp_states.look(Surroundings {
+                    passes: self.parts.passes.as_mut(),
+                    pass,
+                    targets: &targets[..wanted],
+                    counters: &samples.namespaces.counters,
+                });
+                failed = match result {
+                    Ok(()) => self.parts.tcp_states.last().map_or(0, |look| look.errors),
+                    Err(error) => {
+                        // Once: the count of errors tells the rest.
+                        if self
+                            .errors
+                            .get(TCP_STATES)
+                            .is_none_or(|errors| *errors == 0)
+                        {
+                            warn!(%error, "cannot look at the sockets");
+                        }
+                        1
+                    }
+                };
+            }
+            let errors = self.count_errors(TCP_STATES, failed);
+            status.collectors.push(CollectorStatus {
+                name: TCP_STATES,
+                success: self.parts.tcp_states.last().is_some(),
+                duration: start.elapsed(),
+                errors,
+            });
+        }
+        let Parts {
+            tcp_states,
+            cgroups,
+            ..
+        } = &mut self.parts;
+        let source = tcp_states.source();
+        status.tcp_states_sources = TcpStatesSource::ALL
+            .map(|known| (known.as_str(), known == source))
+            .to_vec();
+        status.tcp_looks = (source != TcpStatesSource::Off).then_some(tcp_states.looks);
+        status.tcp_look = tcp_states.last().map(|look| TcpLookStatus {
+            mismatch: look.mismatch,
+            age: look.taken.elapsed(),
+            duration: look.duration,
+            longest_slice: (!look.longest_slice.is_zero()).then_some(look.longest_slice),
+            sockets: look.sockets,
+        });
+        tcp_states.sample(placement, self.host, cgroups, start)
     }
 
     fn sample_transitions<'a>(
@@ -213,11 +331,14 @@ impl Collector {
         }
         let start = Instant::now();
         let host = self.host;
-        let result = self
-            .parts
-            .transitions
+        let Parts {
+            transitions,
+            cgroups,
+            ..
+        } = &mut self.parts;
+        let result = transitions
             .as_mut()
-            .map(|sampler| sampler.sample(placement, host));
+            .map(|sampler| sampler.sample(placement, host, cgroups));
         let failed = matches!(result, Some(Err(_)));
         let sample = result.and_then(|result| {
             result
@@ -279,6 +400,29 @@ impl Collector {
         *sum += errors;
         *sum
     }
+}
+
+/// The host's namespace, to be read like a container's.
+fn host_target<'a>(host: &HostNamespace, init: &'a Process) -> NamedTarget<'a> {
+    NamedTarget {
+        target: Target {
+            inode: host.inode,
+            process: init,
+        },
+        cookie: host.cookie,
+    }
+}
+
+/// All namespaces of containers, and the host's behind them.
+fn targets<'a>(placement: &'a Placement, host: NamedTarget<'a>) -> Vec<NamedTarget<'a>> {
+    let namespaces = placement.namespaces.iter().map(|namespace| NamedTarget {
+        target: Target {
+            inode: namespace.inode,
+            process: &namespace.process,
+        },
+        cookie: namespace.cookie,
+    });
+    namespaces.chain([host]).collect()
 }
 
 /// What the runtimes say, and the scan of `/proc` where it was made.

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 
 use regex_lite::Regex;
 
-use crate::cli::{DiscoverySource, LogFormat, LogLevel, ServeArgs};
+use crate::cli::{CounterOrigin, DiscoverySource, LogFormat, LogLevel, ServeArgs, TcpStates};
 use crate::collector::TRANSITIONS;
 use crate::discovery::docker::{Endpoint, EndpointError, parse_endpoint};
 use crate::discovery::scan::ScanMode;
 use crate::metrics::CounterFile;
+use crate::sampler::counters::CountersMode;
+use crate::sampler::tcp_states::{Pace, TcpStatesMode};
 
 /// A collector that can be switched off.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +88,10 @@ pub enum ConfigError {
     #[error("--require-ebpf and --no-collector.transitions contradict each other")]
     EbpfOff,
     /// Nothing would be collected.
-    #[error("--no-collector.NAME: every collector is switched off, leave one on")]
+    #[error(
+        "--no-collector.NAME and --collector.tcp-states=off: every collector is switched off, \
+         leave one on"
+    )]
     NothingToCollect,
 }
 
@@ -122,6 +127,12 @@ pub struct Config {
     pub files: Vec<CounterFile>,
     /// Whether transitions are counted.
     pub transitions: bool,
+    /// Where sockets are counted by state.
+    pub tcp_states: TcpStatesMode,
+    /// How often.
+    pub tcp_states_pace: Pace,
+    /// Where the namespaces' counters come from.
+    pub counters: CountersMode,
     /// More fields to publish.
     pub netstat_fields: Option<Regex>,
     /// Whether to fail without the eBPF program.
@@ -144,7 +155,13 @@ impl Config {
             .filter(|file| is_on(file.name()))
             .collect();
         let transitions = is_on(TRANSITIONS);
-        if files.is_empty() && !transitions {
+        let tcp_states = match args.tcp_states {
+            TcpStates::Auto => TcpStatesMode::Auto,
+            TcpStates::Kernel => TcpStatesMode::Kernel,
+            TcpStates::SockDiag => TcpStatesMode::SockDiag,
+            TcpStates::Off => TcpStatesMode::Off,
+        };
+        if files.is_empty() && !transitions && tcp_states == TcpStatesMode::Off {
             return Err(ConfigError::NothingToCollect);
         }
         if args.require_ebpf && !transitions {
@@ -166,6 +183,16 @@ impl Config {
             host_network: args.host_network,
             files,
             transitions,
+            tcp_states,
+            tcp_states_pace: Pace {
+                min_interval: args.tcp_states_min_interval,
+                max_duration: args.tcp_states_max_duration,
+            },
+            counters: match args.counters {
+                CounterOrigin::Auto => CountersMode::Auto,
+                CounterOrigin::Kernel => CountersMode::Kernel,
+                CounterOrigin::Proc => CountersMode::Proc,
+            },
             netstat_fields: netstat_fields.map_err(ConfigError::NetstatFields)?,
             require_ebpf: args.require_ebpf,
             log_level: args.log_level,

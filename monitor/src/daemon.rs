@@ -1,5 +1,7 @@
 //! The daemon: wiring, signals, shutdown.
 
+mod programs;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,13 +23,15 @@ use crate::collector::{Collector, Parts};
 use crate::config::Config;
 use crate::discovery::Inventory;
 use crate::discovery::docker::{self, Demand};
-use crate::ebpf::{Kernel, LoadOptions, OBJECT_SOURCES, TransitionCounter};
+use crate::ebpf::OBJECT_SOURCES;
 use crate::metrics::own::{BuildInfo, OwnMetrics};
 use crate::metrics::{HostFiles, Schema};
 use crate::netns::visit;
 use crate::procfs::{ProcFs, Process};
+use crate::sampler::tcp_states::TcpStateSampler;
 use crate::sampler::transitions::TransitionSampler;
 use crate::serve::{SingleFlight, Site, router};
+use programs::Programs;
 
 /// How often a collection is made where nobody asks for one: it lets go of what is gone, from
 /// guards to entries of the eBPF map.
@@ -57,10 +61,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let procfs = Arc::new(procfs);
     warn_of_own_pid_namespace(&config.procfs);
     let cookies = visit::own_cookie().is_ok();
-    let mut transitions = load_transitions(&config, cookies)?;
-    forward_warnings(transitions.as_mut());
-    // Parsing the kernel's BTF took tens of megabytes, which the allocator would keep.
-    trim_heap();
+    let schema = schema(&config, &procfs)?;
+    let mut programs = Programs::load(&config, cookies)?;
+    forward_warnings(programs.transitions.as_mut());
 
     let inventory = Inventory::new();
     for source in &config.docker {
@@ -78,14 +81,23 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         ));
     }
     let collector = Collector::new(Parts {
-        schema: schema(&config, &procfs)?,
+        tcp_states: TcpStateSampler::new(
+            config.tcp_states,
+            programs.finds_sockets,
+            config.tcp_states_pace,
+            &schema,
+            &config.files,
+        ),
+        cgroups: Cgroups::open(&config.sysfs),
+        schema,
         procfs,
         inventory: Arc::clone(&inventory),
         scan: config.scan,
         host_network: config.host_network,
         files: config.files.clone(),
         wants_transitions: config.transitions,
-        transitions,
+        transitions: programs.transitions.take(),
+        passes: programs.passes.take(),
         cookies,
         own: own_metrics()?,
     });
@@ -93,6 +105,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         "cannot look at the host's network namespace through process 1 (run as root, with \
          CAP_SYS_PTRACE, and in a container with the host's pid namespace)",
     )?;
+    programs.count(&mut collector, &config)?;
+    // Parsing the kernel's BTF took tens of megabytes, which the allocator would keep.
+    trim_heap();
     let site = Site {
         metrics: Arc::new(SingleFlight::new(move || collector.collect())),
         inventory: Arc::clone(&inventory),
@@ -172,37 +187,6 @@ async fn upkeep(collections: Arc<SingleFlight<String>>) {
 async fn until(mut stopped: watch::Receiver<()>) {
     // An error says that the daemon is gone: then too it is time to stop.
     let _ = stopped.changed().await;
-}
-
-/// The attached program; `None` where it cannot be had and need not.
-fn load_transitions(config: &Config, cookies: bool) -> anyhow::Result<Option<TransitionSampler>> {
-    if !config.transitions {
-        return Ok(None);
-    }
-    match Kernel::read(&config.sysfs, cookies)
-        .and_then(|kernel| TransitionCounter::load(&kernel, LoadOptions::default()))
-    {
-        Ok(counter) => {
-            info!(
-                attachment = counter.attachment().as_str(),
-                namespaces_by = if counter.has_cookie() {
-                    "cookie"
-                } else {
-                    "inode"
-                },
-                "eBPF program attached"
-            );
-            Ok(Some(TransitionSampler::new(
-                counter,
-                Cgroups::open(&config.sysfs),
-            )))
-        }
-        Err(error) if config.require_ebpf => Err(error).context("--require-ebpf: no eBPF program"),
-        Err(error) => {
-            warn!(%error, "no eBPF program: TCP state transitions are not counted");
-            Ok(None)
-        }
-    }
 }
 
 /// Carries the program's warnings into the log.

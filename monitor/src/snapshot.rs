@@ -13,6 +13,7 @@ use crate::container::Container;
 use crate::discovery::container_id::short_id;
 use crate::metrics::{self, Counters, HostValues, Identity, Labels, NamespaceRow, Schema};
 use crate::netns::{Namespace, Placement};
+use crate::sampler::tcp_states::{ContainerSockets, TcpStateSample};
 use crate::sampler::transitions::{Counts, TransitionSample};
 
 /// The `container` label of the host itself.
@@ -25,10 +26,14 @@ pub struct Samples<'a> {
     pub placement: &'a Placement,
     /// The counters of each of the placement's namespaces, in its order.
     pub namespaces: Vec<Option<Counters>>,
+    /// Whether the host's own namespace was asked for.
+    pub reports_host: bool,
     /// The counters of the host's own namespace, where they were asked for.
     pub host_namespace: Option<Counters>,
     /// Transitions, where they are counted.
     pub transitions: Option<TransitionSample<'a>>,
+    /// TCP sockets, where they were looked at.
+    pub sockets: Option<TcpStateSample<'a>>,
     /// The host's values.
     pub host: HostValues,
 }
@@ -38,10 +43,19 @@ pub struct Samples<'a> {
 pub struct Snapshot {
     namespaces: Vec<(Labels, Counters)>,
     transitions: Vec<(Labels, Counts)>,
+    sockets: Vec<NamedSockets>,
     info: Vec<Labels>,
     host: HostValues,
     /// Series left out because another namespace stands under the same name.
     pub dropped: u64,
+}
+
+/// Sockets of one container.
+#[derive(Debug)]
+struct NamedSockets {
+    labels: Labels,
+    sockets: ContainerSockets,
+    zeros: bool,
 }
 
 impl Snapshot {
@@ -57,6 +71,10 @@ impl Snapshot {
         let host_transitions = samples.transitions.as_ref().map(|sample| sample.host);
         if let Some(sample) = samples.transitions {
             snapshot.take_transitions(sample, &names);
+        }
+        if let Some(sample) = samples.sockets {
+            let host = samples.reports_host.then(|| host_identity().labels());
+            snapshot.take_sockets(samples.placement, sample, host, &names);
         }
         if let Some(counters) = samples.host_namespace {
             let labels = host_identity().labels();
@@ -92,9 +110,19 @@ impl Snapshot {
                     })
             })
             .collect();
+        let sockets: Vec<metrics::SocketsRow<'_>> = self
+            .sockets
+            .iter()
+            .map(|named| metrics::SocketsRow {
+                labels: &named.labels,
+                sockets: &named.sockets,
+                zeros: named.zeros,
+            })
+            .collect();
         let collection = metrics::Collection {
             namespaces: &namespaces,
             transitions: &transitions,
+            sockets: &sockets,
             info: &self.info,
             host: self.host,
         };
@@ -163,6 +191,42 @@ impl Snapshot {
             .into_iter()
             .map(|(identity, counts)| (identity.labels(), counts));
         self.transitions.extend(labelled);
+    }
+
+    /// Every container has all states, 0 where it has no socket in one; but for a pod's sandbox,
+    /// which is no workload and has only what is told of no container of its pod.
+    fn take_sockets(
+        &mut self,
+        placement: &Placement,
+        sample: TcpStateSample<'_>,
+        host: Option<Labels>,
+        names: &Names,
+    ) {
+        let members = placement.namespaces.iter().flat_map(|found| &found.members);
+        let mut named: BTreeMap<Identity, (ContainerSockets, bool)> = members
+            .chain(&placement.host_network)
+            .map(|container| {
+                let nothing = ContainerSockets::default();
+                (names.identity(container), (nothing, !container.sandbox))
+            })
+            .collect();
+        for (container, sockets) in sample.containers {
+            let zeros = !container.sandbox;
+            named.insert(names.identity(container), (sockets, zeros));
+        }
+        let labelled = named
+            .into_iter()
+            .map(|(identity, (sockets, zeros))| NamedSockets {
+                labels: identity.labels(),
+                sockets,
+                zeros,
+            });
+        self.sockets.extend(labelled);
+        self.sockets.extend(host.map(|labels| NamedSockets {
+            labels,
+            sockets: sample.host,
+            zeros: true,
+        }));
     }
 }
 

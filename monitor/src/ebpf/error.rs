@@ -71,7 +71,5 @@ pub(super) fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32>
 pub(super) fn one_line(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     debug!(error = text, "refused by the kernel");
-        eprintln!("{text}");
-    }
     text.lines().next().unwrap_or_default().to_owned()
 }

@@ -13,6 +13,7 @@ pub mod own;
 pub mod reader;
 pub mod reference;
 pub mod schema;
+mod sockets;
 pub mod tables;
 
 pub use encoder::Encoder;
@@ -24,6 +25,7 @@ pub use schema::{Counters, HostFiles, NamespaceRow, Schema};
 pub use tables::{CounterFile, Kind, Metric};
 
 use crate::procfs::Number;
+use crate::sampler::tcp_states::ContainerSockets;
 
 /// The `Content-Type` of what [`render`] and [`own::OwnMetrics::render`] write.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -41,6 +43,17 @@ pub struct TransitionRow<'a> {
     pub count: u64,
 }
 
+/// TCP sockets of one container.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketsRow<'a> {
+    /// The container's identity labels.
+    pub labels: &'a Labels,
+    /// Its sockets.
+    pub sockets: &'a ContainerSockets,
+    /// Whether states without a socket are written too, as 0.
+    pub zeros: bool,
+}
+
 /// All that one collection found.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Collection<'a> {
@@ -48,6 +61,8 @@ pub struct Collection<'a> {
     pub namespaces: &'a [NamespaceRow<'a>],
     /// One row for each container and pair of states that happened.
     pub transitions: &'a [TransitionRow<'a>],
+    /// One row for each container whose sockets were looked at.
+    pub sockets: &'a [SocketsRow<'a>],
     /// The whole label set of each container's `container_network_info`: identity first, then
     /// the labels of [`tables::container::INFO`].
     pub info: &'a [Labels],
@@ -61,6 +76,7 @@ pub fn render(schema: &Schema, collection: &Collection<'_>, out: &mut String) ->
     let mut encoder = Encoder::new(out);
     schema.encode(collection.namespaces, &mut encoder);
     encode_transitions(collection.transitions, &mut encoder);
+    sockets::encode(collection.sockets, &mut encoder);
     let info = &tables::container::INFO;
     let mut family = encoder.family(info.name, info.help, info.kind);
     for labels in collection.info {

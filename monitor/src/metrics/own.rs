@@ -66,6 +66,24 @@ pub struct EbpfStatus {
     pub unlisted: Option<u64>,
 }
 
+/// What is known of the last look at the sockets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TcpLookStatus {
+    /// Disagreement with the files, in sockets; `None` where there was nothing to compare.
+    pub mismatch: Option<u64>,
+    /// Time since it was begun.
+    pub age: Duration,
+    /// Kernel time.
+    pub duration: Duration,
+    /// The longest slice of it; `None` where it is not made in slices.
+    pub longest_slice: Option<Duration>,
+    /// Sockets seen.
+    pub sockets: u64,
+}
+
+/// A source, and whether it is the one in use.
+pub type InUse = (&'static str, bool);
+
 /// What the exporter says of itself at one collection.
 #[derive(Clone, Debug, Default)]
 pub struct OwnStatus {
@@ -87,6 +105,16 @@ pub struct OwnStatus {
     pub collection_duration: Duration,
     /// `None` when eBPF is off or could not be had.
     pub ebpf: Option<EbpfStatus>,
+    /// Where the sockets' states can come from.
+    pub tcp_states_sources: Vec<InUse>,
+    /// The last look at the sockets, if there was one.
+    pub tcp_look: Option<TcpLookStatus>,
+    /// Looks since start.
+    pub tcp_looks: Option<u64>,
+    /// Where the namespaces' counters can come from.
+    pub counters_sources: Vec<InUse>,
+    /// Network namespaces of the kernel, where they are listed.
+    pub host_network_namespaces: Option<u64>,
 }
 
 /// Writes the exporter's own metrics.
@@ -132,6 +160,8 @@ impl OwnMetrics {
         };
         let one = |value: u64| [(vec![], value as f64)];
         let some = |value: Option<u64>| value.map(|value| (vec![], value as f64));
+        let seconds = |time: Option<Duration>| time.map(|time| (vec![], time.as_secs_f64()));
+        let look = status.tcp_look;
         vec![
             family(
                 &table::BUILD_INFO,
@@ -172,8 +202,41 @@ impl OwnMetrics {
             family(&table::EBPF_MAP_ENTRIES, some(ebpf.map_entries)),
             family(&table::EBPF_MAP_FULL, some(ebpf.map_full)),
             family(&table::EBPF_UNLISTED, some(ebpf.unlisted)),
+            family(
+                &table::TCP_STATES_SOURCE,
+                in_use(&status.tcp_states_sources),
+            ),
+            family(
+                &table::TCP_MISMATCH,
+                some(look.and_then(|look| look.mismatch)),
+            ),
+            family(&table::TCP_STATES_AGE, seconds(look.map(|look| look.age))),
+            family(
+                &table::TCP_STATES_DURATION,
+                seconds(look.map(|look| look.duration)),
+            ),
+            family(
+                &table::TCP_STATES_SLICE,
+                seconds(look.and_then(|look| look.longest_slice)),
+            ),
+            family(
+                &table::TCP_STATES_SOCKETS,
+                some(look.map(|look| look.sockets)),
+            ),
+            family(&table::TCP_STATES_LOOKS, some(status.tcp_looks)),
+            family(&table::COUNTERS_SOURCE, in_use(&status.counters_sources)),
+            family(
+                &table::HOST_NETWORK_NAMESPACES,
+                some(status.host_network_namespaces),
+            ),
         ]
     }
+}
+
+fn in_use(sources: &[InUse]) -> impl Iterator<Item = (Vec<&str>, f64)> {
+    sources
+        .iter()
+        .map(|(source, in_use)| (vec![*source], f64::from(*in_use)))
 }
 
 /// Puts the process's CPU time to the nanosecond into its family: the crate cuts it to whole

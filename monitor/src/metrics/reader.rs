@@ -164,10 +164,15 @@ fn find(wanted: &[Wanted], group: &[u8], field: &[u8]) -> Option<Slot> {
 #[inline]
 fn store(out: &mut Counters, slot: Option<Slot>, value: Number) {
     let Some(slot) = slot else { return };
-    // A gauge is the sum of per-CPU halves that are read at different moments; a sum below zero
-    // comes out as a number near 2^64 and says nothing.
+    out.set(slot.index, plausible(slot.gauge, value));
+}
+
+/// A value of the kernel's, where it can be true. A gauge is the sum of per-CPU halves that are
+/// read at different moments; a sum below zero comes out as a number near 2^64 and says nothing.
+#[inline]
+pub(crate) fn plausible(gauge: bool, value: Number) -> Option<Number> {
     let wrapped = matches!(value, Number::Unsigned(value) if value > i64::MAX as u64);
-    out.set(slot.index, (!(slot.gauge && wrapped)).then_some(value));
+    (!(gauge && wrapped)).then_some(value)
 }
 
 /// The lines of `snmp6` without their numbers, in the order in which they came.

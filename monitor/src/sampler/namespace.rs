@@ -50,6 +50,8 @@ pub struct NamespaceSamples {
 #[derive(Debug)]
 pub struct NamespaceSampler {
     empty: Counters,
+    /// Files that need not be read where their counters are given.
+    covered: Vec<CounterFile>,
     workers: Vec<Worker>,
 }
 
@@ -75,18 +77,30 @@ impl NamespaceSampler {
         };
         Self {
             empty: schema.counters(),
+            covered: Vec::new(),
             workers: (0..count).map(|_| worker()).collect(),
         }
     }
 
-    /// Reads all targets.
-    pub fn sample(&mut self, targets: &[Target<'_>]) -> NamespaceSamples {
-        let mut counters: Vec<Option<Counters>> = vec![None; targets.len()];
+    /// Says whose counters it may be given.
+    pub fn set_covered(&mut self, files: Vec<CounterFile>) {
+        self.covered = files;
+    }
+
+    /// Reads all targets. `given` are counters that are there already, for each target; where
+    /// there are none, all files are read.
+    pub fn sample(
+        &mut self,
+        targets: &[Target<'_>],
+        given: Vec<Option<Counters>>,
+    ) -> NamespaceSamples {
+        let mut counters = given;
+        counters.resize(targets.len(), None);
         let share = targets
             .len()
             .div_ceil(self.workers.len())
             .max(MIN_PER_WORKER);
-        let empty = &self.empty;
+        let (empty, covered) = (&self.empty, &*self.covered);
         for worker in &mut self.workers {
             for (_, outcome) in &mut worker.files {
                 *outcome = FileOutcome::default();
@@ -98,10 +112,10 @@ impl NamespaceSampler {
             // The first share is this thread's own.
             let own = shares.next().zip(workers.next());
             for ((targets, counters), worker) in shares.zip(workers) {
-                scope.spawn(move || worker.sample(targets, counters, empty));
+                scope.spawn(move || worker.sample(targets, counters, empty, covered));
             }
             if let Some(((targets, counters), worker)) = own {
-                worker.sample(targets, counters, empty);
+                worker.sample(targets, counters, empty, covered);
             }
         });
         NamespaceSamples {
@@ -134,11 +148,22 @@ impl NamespaceSampler {
 }
 
 impl Worker {
-    fn sample(&mut self, targets: &[Target<'_>], out: &mut [Option<Counters>], empty: &Counters) {
+    fn sample(
+        &mut self,
+        targets: &[Target<'_>],
+        out: &mut [Option<Counters>],
+        empty: &Counters,
+        covered: &[CounterFile],
+    ) {
         for (target, out) in targets.iter().zip(out) {
-            let mut counters = empty.clone();
+            let given = out.take();
+            let covered = if given.is_some() { covered } else { &[] };
+            let mut counters = given.unwrap_or_else(|| empty.clone());
             let mut errors = Vec::new();
             for (index, (reader, outcome)) in self.files.iter_mut().enumerate() {
+                if covered.contains(&reader.file()) {
+                    continue;
+                }
                 let start = Instant::now();
                 let path = reader.file().path();
                 let result = target.process.read(path, &mut self.buffer).and_then(|()| {

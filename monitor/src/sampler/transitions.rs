@@ -4,7 +4,6 @@
 //! whose cgroup it is, else the owner of the namespace, so that the sum over a namespace is whole.
 
 mod ledger;
-mod places;
 #[cfg(test)]
 mod tests;
 
@@ -16,8 +15,7 @@ use monitor_ebpf::{Key, MAX_KEYS, SLOTS, Transitions, UNLISTED};
 use tracing::debug;
 
 use self::ledger::Ledger;
-use self::places::Places;
-
+use super::places::{HostNamespace, Places};
 use crate::cgroups::Cgroups;
 use crate::container::Container;
 use crate::ebpf::TransitionCounter;
@@ -32,15 +30,6 @@ const KEEP_UNKNOWN_CROWDED: Duration = Duration::from_secs(10);
 
 /// Counts by slot.
 pub type Counts = [u64; SLOTS];
-
-/// The host's namespace, as the program names it.
-#[derive(Clone, Copy, Debug)]
-pub struct HostNamespace {
-    /// Inode number.
-    pub inode: u64,
-    /// Cookie, where the kernel has one.
-    pub cookie: Option<u64>,
-}
 
 /// What the program counted, by container, and how it fares.
 #[derive(Debug)]
@@ -65,18 +54,14 @@ pub struct TransitionSample<'a> {
 #[derive(Debug)]
 pub struct TransitionSampler {
     counter: TransitionCounter,
-    cgroups: Cgroups,
-    cgroups_read: Option<Instant>,
     ledger: Ledger,
 }
 
 impl TransitionSampler {
     /// Takes over an attached program.
-    pub fn new(counter: TransitionCounter, cgroups: Cgroups) -> Self {
+    pub fn new(counter: TransitionCounter) -> Self {
         Self {
             counter,
-            cgroups,
-            cgroups_read: None,
             ledger: Ledger::default(),
         }
     }
@@ -94,10 +79,11 @@ impl TransitionSampler {
         &mut self,
         placement: &'a Placement,
         host: HostNamespace,
+        cgroups: &mut Cgroups,
     ) -> io::Result<TransitionSample<'a>> {
         let now = Instant::now();
         let entries = self.counter.read()?;
-        self.refresh_cgroups(&entries, now);
+        cgroups.look_up(entries.iter().map(|(key, _)| key.cgroup), now);
 
         let crowded = entries.len() > MAX_KEYS as usize / 2;
         let keep = if crowded {
@@ -106,13 +92,11 @@ impl TransitionSampler {
             KEEP_UNKNOWN
         };
         let places = Places::new(placement, host, self.counter.has_cookie());
-        let account = self
-            .ledger
-            .account(&entries, &places, &self.cgroups, now, keep);
+        let account = self.ledger.account(&entries, &places, cgroups, now, keep);
         for (key, _) in account.outdated.into_iter().map(|place| entries[place]) {
             match self.counter.take(key) {
                 Ok(None) => {}
-                Ok(Some(last)) => self.ledger.retire(&(key, last), &places, &self.cgroups),
+                Ok(Some(last)) => self.ledger.retire(&(key, last), &places, cgroups),
                 Err(error) => debug!(?key, %error, "cannot remove an entry of the transition map"),
             }
         }
@@ -125,24 +109,5 @@ impl TransitionSampler {
             map_full: self.counter.problems()?.map_full,
             missed: self.counter.missed(),
         })
-    }
-
-    /// Looks the cgroups up again when an entry has one that was never looked for, and now and
-    /// then to learn which are gone.
-    fn refresh_cgroups(&mut self, entries: &[(Key, Transitions)], now: Instant) {
-        let new = entries
-            .iter()
-            .any(|(key, _)| !self.cgroups.may_exist(key.cgroup) && !self.ledger.is_unknown(key));
-        if !new
-            && self
-                .cgroups_read
-                .is_some_and(|read| now - read < KEEP_UNKNOWN)
-        {
-            return;
-        }
-        self.cgroups_read = Some(now);
-        if let Err(error) = self.cgroups.refresh() {
-            debug!(%error, "cannot read the cgroup tree");
-        }
     }
 }

@@ -6,7 +6,6 @@ use std::path::Path;
 
 #[test]
 fn probe() -> Result<()> {
-        .init();
     let start = std::time::Instant::now();
     let kernel = Kernel::read(Path::new("/sys"), true)?;
     eprintln!("btf {:?}", start.elapsed());

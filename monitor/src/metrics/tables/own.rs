@@ -149,6 +149,78 @@ pub const EBPF_UNLISTED: Metric = Metric::counter(
     "eBPF map",
 );
 
+/// Where the sockets' states come from.
+pub const TCP_STATES_SOURCE: Metric = Metric::gauge(
+    "container_monitor_tcp_states_source",
+    "Where the sockets' states come from: 1 for the source in use, 0 for the others",
+    &["source"],
+    SELF,
+);
+
+/// How far the sockets' states are from what the files say.
+pub const TCP_MISMATCH: Metric = Metric::gauge(
+    "container_monitor_tcp_mismatch_sockets",
+    "By how many sockets the states disagree with CurrEstab of snmp and inuse of sockstat, summed over network namespaces; a few come from movement under load",
+    &[],
+    SELF,
+);
+
+/// Age of the sockets' states.
+pub const TCP_STATES_AGE: Metric = Metric::gauge(
+    "container_monitor_tcp_states_age_seconds",
+    "Time since the look that the sockets' states come from was begun; scrapes share one, and expensive ones are made less often",
+    &[],
+    SELF,
+);
+
+/// What a look costs.
+pub const TCP_STATES_DURATION: Metric = Metric::gauge(
+    "container_monitor_tcp_states_duration_seconds",
+    "Kernel time of the last look at the sockets",
+    &[],
+    SELF,
+);
+
+/// How long a look holds a CPU.
+pub const TCP_STATES_SLICE: Metric = Metric::gauge(
+    "container_monitor_tcp_states_longest_slice_seconds",
+    "The longest time for which the last pass over the socket tables held a CPU",
+    &[],
+    SELF,
+);
+
+/// Sockets seen.
+pub const TCP_STATES_SOCKETS: Metric = Metric::gauge(
+    "container_monitor_tcp_states_sockets",
+    "TCP sockets that the last look saw, those of no container too",
+    &[],
+    SELF,
+);
+
+/// Looks made.
+pub const TCP_STATES_LOOKS: Metric = Metric::counter(
+    "container_monitor_tcp_states_looks_total",
+    "Looks at the sockets",
+    &[],
+    SELF,
+);
+
+/// Where the namespaces' counters come from.
+pub const COUNTERS_SOURCE: Metric = Metric::gauge(
+    "container_monitor_counters_source",
+    "Where the counters of snmp, snmp6 and netstat come from, the kernel's own or the files of /proc: 1 for the source in use, 0 for the other",
+    &["source"],
+    SELF,
+);
+
+/// All namespaces.
+pub const HOST_NETWORK_NAMESPACES: Metric = Metric::gauge(
+    "container_monitor_host_network_namespaces",
+    "Network namespaces that the kernel has, those without a process too",
+    &[],
+    "net->list of the kernel",
+);
+
 /// All of them.
 pub const METRICS: &[Metric] = &[
     BUILD_INFO,
@@ -169,4 +241,13 @@ pub const METRICS: &[Metric] = &[
     EBPF_MAP_ENTRIES,
     EBPF_MAP_FULL,
     EBPF_UNLISTED,
+    TCP_STATES_SOURCE,
+    TCP_MISMATCH,
+    TCP_STATES_AGE,
+    TCP_STATES_DURATION,
+    TCP_STATES_SLICE,
+    TCP_STATES_SOCKETS,
+    TCP_STATES_LOOKS,
+    COUNTERS_SOURCE,
+    HOST_NETWORK_NAMESPACES,
 ];

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use monitor_ebpf::{Key, SLOTS, Transitions};
 
 use super::Counts;
-use super::places::{Places, Subject, Tally, add};
 use crate::cgroups::Cgroups;
+use crate::sampler::places::{Places, Subject, Tally};
 
 /// What lives between two samples.
 #[derive(Debug)]
@@ -42,11 +42,26 @@ impl Default for Ledger {
 
 /// All entries, given to somebody.
 pub(super) struct Account<'a> {
-    pub(super) tally: Tally<'a>,
+    pub(super) tally: Tally<'a, Counts>,
     /// The sum of all that was ever counted.
     pub(super) total: Counts,
     /// Places of the entries that have been unknown for long.
     pub(super) outdated: Vec<usize>,
+}
+
+impl<'a> Account<'a> {
+    fn add(&mut self, subject: Option<Subject<'a>>, counts: &Counts) {
+        if let Some(subject) = subject {
+            add(self.tally.of(subject), counts);
+        }
+    }
+}
+
+/// Adds counts slot by slot.
+fn add(sum: &mut Counts, counts: &Counts) {
+    for (sum, count) in sum.iter_mut().zip(counts) {
+        *sum += count;
+    }
 }
 
 impl Ledger {
@@ -68,18 +83,18 @@ impl Ledger {
         self.unknown_since.retain(|key, _| keys.contains(key));
         self.given.retain(|key, _| keys.contains(key));
         let mut account = Account {
-            tally: Tally::default(),
+            tally: Tally::new(),
             total: self.removed,
             outdated: Vec::new(),
         };
         self.of_namespaces.retain(|&(netns, inode), counts| {
             let namespace = places.namespace(netns, inode);
-            account.tally.add(namespace, counts);
+            account.add(namespace, counts);
             namespace.is_some()
         });
         self.of_containers.retain(|id, counts| {
             let container = places.container(id).map(Subject::Container);
-            account.tally.add(container, counts);
+            account.add(container, counts);
             container.is_some()
         });
         for (place, (key, Transitions { inode, counts })) in entries.iter().enumerate() {
@@ -89,14 +104,12 @@ impl Ledger {
             let container = id.and_then(|id| places.container(id));
             let mut is_known = namespace.is_some() && cgroups.may_exist(key.cgroup);
             if let Some(container) = container {
-                account
-                    .tally
-                    .add(Some(Subject::Container(container)), counts);
+                account.add(Some(Subject::Container(container)), counts);
                 self.given.insert(*key, *counts);
             } else if id.is_some() && !self.given.contains_key(key) {
                 is_known = false;
             } else {
-                account.tally.add(namespace, &self.rest(key, counts));
+                account.add(namespace, &self.rest(key, counts));
             }
             if is_known {
                 self.unknown_since.remove(key);
@@ -150,10 +163,5 @@ impl Ledger {
             }
         }
         rest
-    }
-
-    /// Whether an entry waits for somebody to know it.
-    pub(super) fn is_unknown(&self, key: &Key) -> bool {
-        self.unknown_since.contains_key(key)
     }
 }

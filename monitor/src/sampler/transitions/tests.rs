@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use monitor_ebpf::{Key, SLOTS, Transitions};
 
+use super::Counts;
 use super::ledger::Ledger;
-use super::places::{Places, Tally};
-use super::{Counts, HostNamespace};
 use crate::cgroups::Cgroups;
 use crate::netns::Placement;
+use crate::sampler::places::{HostNamespace, Places, Tally};
 use crate::testing::{container, namespace};
 
 const HOST: HostNamespace = HostNamespace {
@@ -48,7 +48,7 @@ fn placement() -> Placement {
 }
 
 /// The counts by container name; the host's under `/`.
-fn by_name(tally: &Tally<'_>) -> BTreeMap<String, u64> {
+fn by_name(tally: &Tally<'_, Counts>) -> BTreeMap<String, u64> {
     let containers = tally.containers.values();
     let mut named: BTreeMap<String, u64> = containers
         .map(|(container, counts)| (container.name.clone(), counts[3]))

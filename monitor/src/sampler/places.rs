@@ -1,24 +1,34 @@
-//! Who a count belongs to, by what the program knows of it: namespace and container id. Sums by
+//! Whom a count belongs to, by what the kernel knows of it: namespace and cgroup. Sums by
 //! container.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use monitor_ebpf::SLOTS;
+use monitor_ebpf::Key;
 
-use super::{Counts, HostNamespace};
+use crate::cgroups::Cgroups;
 use crate::container::Container;
 use crate::netns::Placement;
 
-/// Who a count belongs to.
+/// The host's namespace, as the kernel names it.
+#[derive(Clone, Copy, Debug)]
+pub struct HostNamespace {
+    /// Inode number.
+    pub inode: u64,
+    /// Cookie, where the kernel has one.
+    pub cookie: Option<u64>,
+}
+
+/// Whom a count belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Subject<'a> {
     Container(&'a Arc<Container>),
     Host,
 }
 
-/// Finds namespaces and containers by what the program knows of them.
-pub(super) struct Places<'a> {
+/// Finds namespaces and containers by what the kernel knows of them.
+#[derive(Debug)]
+pub struct Places<'a> {
     /// The owner of each namespace, by the number that stands in [`Key::netns`](monitor_ebpf::Key::netns).
     by_key: HashMap<u64, Subject<'a>>,
     /// The same for namespaces whose cookie could not be asked, by inode number.
@@ -27,7 +37,9 @@ pub(super) struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    pub(super) fn new(placement: &'a Placement, host: HostNamespace, has_cookie: bool) -> Self {
+    /// The places of a placement. `has_cookie` says whether the kernel's keys are cookies; else
+    /// they are inode numbers.
+    pub fn new(placement: &'a Placement, host: HostNamespace, has_cookie: bool) -> Self {
         let mut places = Self {
             by_key: HashMap::new(),
             by_inode: HashMap::new(),
@@ -70,39 +82,42 @@ impl<'a> Places<'a> {
             .copied()
     }
 
+    /// Whose a socket is: its cgroup's container's, else the owner's of its namespace.
+    pub(super) fn subject(&self, key: Key, inode: u64, cgroups: &Cgroups) -> Option<Subject<'a>> {
+        let id = cgroups.container(key.cgroup);
+        id.and_then(|id| self.container(id))
+            .map(Subject::Container)
+            .or_else(|| self.namespace(key.netns, inode))
+    }
+
     pub(super) fn container(&self, id: &str) -> Option<&'a Arc<Container>> {
         self.by_id.get(id).copied()
     }
 }
 
 /// Sums by container.
-#[derive(Default)]
-pub(super) struct Tally<'a> {
-    pub(super) containers: HashMap<*const Container, (&'a Arc<Container>, Counts)>,
-    pub(super) host: Counts,
+#[derive(Debug)]
+pub(super) struct Tally<'a, T> {
+    pub(super) containers: HashMap<*const Container, (&'a Arc<Container>, T)>,
+    pub(super) host: T,
 }
 
-impl<'a> Tally<'a> {
-    pub(super) fn add(&mut self, subject: Option<Subject<'a>>, counted: &Counts) {
-        let sum = match subject {
-            Some(Subject::Container(container)) => {
-                let key = Arc::as_ptr(container);
-                &mut self
-                    .containers
-                    .entry(key)
-                    .or_insert((container, [0; SLOTS]))
-                    .1
-            }
-            Some(Subject::Host) => &mut self.host,
-            None => return,
-        };
-        add(sum, counted);
+impl<'a, T: Default> Tally<'a, T> {
+    pub(super) fn new() -> Self {
+        Self {
+            containers: HashMap::new(),
+            host: T::default(),
+        }
     }
-}
 
-/// Adds counts slot by slot.
-pub(super) fn add(sum: &mut Counts, counted: &Counts) {
-    for (sum, count) in sum.iter_mut().zip(counted) {
-        *sum += count;
+    /// The sum of a subject.
+    pub(super) fn of(&mut self, subject: Subject<'a>) -> &mut T {
+        match subject {
+            Subject::Container(container) => {
+                let sums = self.containers.entry(Arc::as_ptr(container));
+                &mut sums.or_insert_with(|| (container, T::default())).1
+            }
+            Subject::Host => &mut self.host,
+        }
     }
 }

@@ -1,0 +1,321 @@
+//! TCP sockets of each container by state, and its accept queues.
+//!
+//! A look at the sockets is a pass over the kernel's tables, or sock_diag in each namespace where
+//! that cannot be had. Scrapes that come soon after one share it, and expensive ones are made less
+//! often. Whose the sockets are is decided at every scrape.
+
+mod judge;
+mod pace;
+mod self_test;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use monitor_ebpf::Key;
+use tracing::warn;
+
+use self::judge::Judge;
+pub use self::pace::Pace;
+use super::counters::NamedTarget;
+use super::places::{HostNamespace, Places, Subject, Tally};
+use crate::cgroups::Cgroups;
+use crate::container::Container;
+use crate::ebpf::passes::{NamespacePass, Passes};
+use crate::metrics::{CounterFile, Counters, Schema};
+use crate::netns::Placement;
+use crate::tcp::listeners::{self, Queues};
+use crate::tcp::{SocketTable, StateCounts, sock_diag};
+pub use self_test::{SelfTestError, self_test};
+
+/// How often in a row the kernel's tables may fail, or disagree with the files, before sock_diag
+/// takes over.
+const STRIKES: u32 = 3;
+
+/// Where the sockets are looked for, when it is for somebody to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpStatesMode {
+    /// In the kernel's tables where that can be, else over sock_diag.
+    Auto,
+    /// In the kernel's tables, or not at all.
+    Kernel,
+    /// Over sock_diag.
+    SockDiag,
+    /// Nowhere.
+    Off,
+}
+
+/// Where the sockets are looked for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpStatesSource {
+    /// In the kernel's tables.
+    Kernel,
+    /// Over sock_diag.
+    SockDiag,
+    /// Nowhere.
+    Off,
+}
+
+impl TcpStatesSource {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Kernel, Self::SockDiag, Self::Off];
+
+    /// The value of the label `source`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::SockDiag => "sock_diag",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// One look at all sockets.
+#[derive(Debug)]
+pub struct Look {
+    table: SocketTable,
+    has_cookie: bool,
+    /// When it was begun.
+    pub taken: Instant,
+    /// Kernel time that it took.
+    pub duration: Duration,
+    /// The longest time that it held a CPU.
+    pub longest_slice: Duration,
+    /// Sockets seen, those of no container too.
+    pub sockets: u64,
+    /// By how many sockets it disagrees with the kernel's files; `None` where there was nothing to
+    /// compare with.
+    pub mismatch: Option<u64>,
+    /// Namespaces that could not be looked into.
+    pub errors: u64,
+}
+
+/// Sockets of one container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerSockets {
+    /// By state.
+    pub states: StateCounts,
+    /// Accept queues.
+    pub queues: Queues,
+}
+
+/// Sockets by container.
+#[derive(Debug, Default)]
+pub struct TcpStateSample<'a> {
+    /// Those of every container that has any.
+    pub containers: Vec<(&'a Arc<Container>, ContainerSockets)>,
+    /// Those of the host's namespace that are no container's.
+    pub host: ContainerSockets,
+}
+
+/// What a look is made at.
+#[derive(Debug)]
+pub struct Surroundings<'a> {
+    /// The loaded programs, where there are.
+    pub passes: Option<&'a mut Passes>,
+    /// The kernel's namespaces, where they were walked already.
+    pub pass: Option<NamespacePass>,
+    /// The namespaces that somebody wants to know of.
+    pub targets: &'a [NamedTarget<'a>],
+    /// What their files said just now.
+    pub counters: &'a [Option<Counters>],
+}
+
+/// Looks at the sockets.
+#[derive(Debug)]
+pub struct TcpStateSampler {
+    mode: TcpStatesMode,
+    source: TcpStatesSource,
+    pace: Pace,
+    judge: Judge,
+    last: Option<Look>,
+    strikes: u32,
+    /// Looks since start.
+    pub looks: u64,
+}
+
+impl TcpStateSampler {
+    /// A sampler that has not looked yet. `has_passes` says whether the programs are loaded.
+    pub fn new(
+        mode: TcpStatesMode,
+        has_passes: bool,
+        pace: Pace,
+        schema: &Schema,
+        files: &[CounterFile],
+    ) -> Self {
+        let source = match mode {
+            TcpStatesMode::Off => TcpStatesSource::Off,
+            TcpStatesMode::SockDiag => TcpStatesSource::SockDiag,
+            _ if has_passes => TcpStatesSource::Kernel,
+            _ => TcpStatesSource::SockDiag,
+        };
+        Self {
+            mode,
+            source,
+            pace,
+            judge: Judge::new(schema, files),
+            last: None,
+            strikes: 0,
+            looks: 0,
+        }
+    }
+
+    /// Where the sockets are looked for.
+    pub fn source(&self) -> TcpStatesSource {
+        self.source
+    }
+
+    /// The last look.
+    pub fn last(&self) -> Option<&Look> {
+        self.last.as_ref()
+    }
+
+    /// Whether it is time for another look.
+    pub fn is_due(&self, now: Instant) -> bool {
+        let last = self.last.as_ref().map(|look| (look.taken, look.duration));
+        self.source != TcpStatesSource::Off && self.pace.is_due(last, now)
+    }
+
+    /// Looks at the sockets, and compares what it sees with what the files say.
+    ///
+    /// # Errors
+    /// The kernel refuses; then there is no look.
+    pub fn look(&mut self, around: Surroundings<'_>) -> io::Result<()> {
+        self.last = None;
+        self.looks += 1;
+        let targets = around.targets;
+        let counters = around.counters;
+        let result = match self.source {
+            TcpStatesSource::Kernel => kernel_look(around),
+            TcpStatesSource::SockDiag => Ok(sock_diag_look(targets)?),
+            TcpStatesSource::Off => return Ok(()),
+        };
+        let mut look = match result {
+            Ok(look) => look,
+            Err(error) => {
+                self.strike(&error.to_string());
+                return Err(error);
+            }
+        };
+        let verdict = self.judge.compare(&look, targets, counters);
+        look.mismatch = verdict.mismatch;
+        self.last = Some(look);
+        match verdict.proof {
+            Some(proof) if self.source == TcpStatesSource::Kernel => self.strike(&proof),
+            _ => self.strikes = 0,
+        }
+        Ok(())
+    }
+
+    /// Counts a failure; after several in a row sock_diag takes over, unless that was ruled out.
+    fn strike(&mut self, reason: &str) {
+        self.strikes += 1;
+        if self.strikes < STRIKES || self.source != TcpStatesSource::Kernel {
+            return;
+        }
+        if self.mode == TcpStatesMode::Auto {
+            warn!(
+                "the kernel's socket tables are not read any more: {reason}; sock_diag takes over"
+            );
+            self.source = TcpStatesSource::SockDiag;
+            self.last = None;
+            self.strikes = 0;
+        } else if self.strikes == STRIKES {
+            warn!("the kernel's socket tables are read wrongly: {reason}");
+        }
+    }
+
+    /// Gives the sockets of the last look to their containers: to the one whose cgroup it is,
+    /// else to the owner of the namespace, so that the sum over a namespace is whole.
+    pub fn sample<'a>(
+        &self,
+        placement: &'a Placement,
+        host: HostNamespace,
+        cgroups: &mut Cgroups,
+        now: Instant,
+    ) -> Option<TcpStateSample<'a>> {
+        let look = self.last.as_ref()?;
+        let ids = look.table.entries.iter().map(|entry| entry.key.cgroup);
+        cgroups.look_up(ids, now);
+        let places = Places::new(placement, host, look.has_cookie);
+        Some(attribute(&look.table, &places, cgroups))
+    }
+}
+
+/// Gives every socket to somebody. Those of a namespace without a container are nobody's.
+fn attribute<'a>(
+    table: &SocketTable,
+    places: &Places<'a>,
+    cgroups: &Cgroups,
+) -> TcpStateSample<'a> {
+    let mut tally: Tally<'a, ContainerSockets> = Tally::new();
+    let subject =
+        |key: Key, inode: u64| -> Option<Subject<'a>> { places.subject(key, inode, cgroups) };
+    for entry in &table.entries {
+        if let Some(subject) = subject(entry.key, entry.inode) {
+            tally.of(subject).states += &entry.counts;
+        }
+    }
+    for listener in &table.listeners {
+        if let Some(subject) = subject(listener.key, listener.inode) {
+            listeners::add(&mut tally.of(subject).queues, listener);
+        }
+    }
+    TcpStateSample {
+        containers: tally.containers.into_values().collect(),
+        host: tally.host,
+    }
+}
+
+fn kernel_look(around: Surroundings<'_>) -> io::Result<Look> {
+    let passes = around
+        .passes
+        .ok_or_else(|| io::Error::other("the eBPF programs are not loaded"))?;
+    let taken = Instant::now();
+    let namespaces = match around.pass {
+        Some(pass) => pass,
+        None => passes.namespaces()?,
+    };
+    let mut pass = passes.sockets(&namespaces.namespaces)?;
+    listeners::limit_ports(&mut pass.table.listeners);
+    Ok(Look {
+        sockets: total(&pass.table),
+        table: pass.table,
+        has_cookie: passes.has_cookie(),
+        taken,
+        duration: pass.duration,
+        longest_slice: pass.longest_slice,
+        mismatch: None,
+        errors: 0,
+    })
+}
+
+fn sock_diag_look(targets: &[NamedTarget<'_>]) -> io::Result<Look> {
+    let taken = Instant::now();
+    let asked: Vec<sock_diag::Target<'_>> = targets
+        .iter()
+        .map(|target| sock_diag::Target {
+            netns: target.cookie.unwrap_or(target.target.inode),
+            inode: target.target.inode,
+            process: target.target.process,
+        })
+        .collect();
+    let mut dump = sock_diag::dump(&asked);
+    listeners::limit_ports(&mut dump.table.listeners);
+    let duration = taken.elapsed();
+    Ok(Look {
+        sockets: total(&dump.table),
+        table: dump.table,
+        // A namespace whose cookie is not known stands under its inode number.
+        has_cookie: true,
+        taken,
+        duration,
+        longest_slice: Duration::ZERO,
+        mismatch: None,
+        errors: dump.errors,
+    })
+}
+
+fn total(table: &SocketTable) -> u64 {
+    table.entries.iter().map(|entry| entry.counts.total()).sum()
+}

@@ -47,18 +47,6 @@ fn one(payload: &[u8]) -> Result<Socket, ParseError> {
 }
 
 #[test]
-fn a_full_socket_can_be_in_syn_recv() {
-    // A connection of TCP Fast Open that repeats its SYN+ACK: the timer is that of a request.
-    let syn_recv = body(libc::AF_INET, 3, 1);
-    let shutdown = attribute(INET_DIAG_SHUTDOWN, &[0]);
-    let full = one(&[&syn_recv[..], &shutdown].concat()).unwrap();
-    assert_eq!((full.kind, full.counted_state()), (Kind::Full, 3));
-    let request = one(&syn_recv).unwrap();
-    assert_eq!(request.kind, Kind::Request);
-    assert_eq!(request.counted_state(), TcpState::REQUEST);
-}
-
-#[test]
 fn states_are_counted_by_what_the_entry_is() {
     let counted = |state, timer| {
         let shutdown = attribute(INET_DIAG_SHUTDOWN, &[0]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::tcp::sock_diag::captures::{CGROUP, IPV6, NO_INET_DIAG, NO_TCP_DIAG};
+use crate::tcp::sock_diag::captures::{CGROUP, IPV6, NO_INET_DIAG, NO_TCP_DIAG, SYN_RECV};
 
 type Counts = BTreeMap<(u8, &'static str), u64>;
 
@@ -88,6 +88,19 @@ fn captures_give_accept_queues() {
     );
 }
 
+/// A connection of TCP Fast Open that repeats its SYN+ACK has the state and the timer of a request.
+#[test]
+fn a_full_socket_can_be_in_syn_recv() {
+    let found = sockets(SYN_RECV).unwrap().0;
+    let syn_recv = TcpState::SynRecv as u8;
+    let of = |socket: &Socket| (socket.state, socket.kind, socket.counted_state());
+    assert_eq!(of(&found[1]), (syn_recv, Kind::Full, syn_recv));
+    let found = sockets(IPV4).unwrap().0;
+    let request = found.iter().find(|socket| socket.state == syn_recv);
+    let expected = (syn_recv, Kind::Request, TcpState::REQUEST);
+    assert_eq!(request.map(of), Some(expected));
+}
+
 #[test]
 fn captures_of_ends() {
     let end = |datagram| sockets(datagram).unwrap().1.end;
@@ -102,7 +115,7 @@ fn captures_of_ends() {
 
 #[test]
 fn captures_cut_anywhere_but_between_messages_are_errors() {
-    for capture in [IPV4, IPV6, DONE, NO_TCP_DIAG, NO_INET_DIAG] {
+    for capture in [IPV4, IPV6, SYN_RECV, DONE, NO_TCP_DIAG, NO_INET_DIAG] {
         let all = sockets(capture).unwrap().0;
         let mut whole = 0;
         for cut in 0..capture.len() {

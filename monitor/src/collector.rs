@@ -17,7 +17,7 @@ use crate::ebpf::{Kernel, Passes};
 use crate::metrics::own::{
     CollectorStatus, DiscoveryStatus, EbpfStatus, OwnMetrics, OwnStatus, TcpLookStatus,
 };
-use crate::metrics::{CounterFile, Counters, HostValues, Schema};
+use crate::metrics::{CounterFile, HostValues, Schema};
 use crate::netns::{Placement, Placer, visit};
 use crate::procfs::{ProcFs, Process};
 use crate::sampler::counters::{

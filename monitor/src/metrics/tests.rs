@@ -1,15 +1,18 @@
 //! From captured files to the exposition: the golden text, and promtool's opinion of it.
 
+use monitor_ebpf::{Family, TcpState};
 use regex_lite::Regex;
 use testkit::prometheus::promtool_check_metrics;
 use testkit::require;
 
 use super::own::{BuildInfo, EbpfStatus, OwnMetrics, OwnStatus};
 use super::{
-    Collection, Counters, HostFiles, HostValues, Identity, Labels, NamespaceRow, Schema,
-    TransitionRow, render, tables,
+    Collection, ContainerSockets, Counters, HostFiles, HostValues, Identity, Labels, NamespaceRow,
+    Schema, SocketsRow, TransitionRow, render, tables,
 };
 use crate::procfs::captures::V6_18;
+use crate::tcp::StateCounts;
+use crate::tcp::listeners::{Queue, Queues};
 
 fn identity(namespace: &str, pod: &str, container: &str) -> Labels {
     Identity {
@@ -89,12 +92,44 @@ fn exposition(schema: &Schema) -> (String, u64) {
                 transition(&server, "syn_sent", "close", 1),
                 transition(&plain, "close", "syn_sent", 1),
             ],
+            sockets: &[
+                SocketsRow {
+                    labels: &server,
+                    sockets: &sockets(),
+                    zeros: true,
+                },
+                SocketsRow {
+                    labels: &pod,
+                    sockets: &ContainerSockets {
+                        states: sockets().states,
+                        ..ContainerSockets::default()
+                    },
+                    zeros: false,
+                },
+            ],
             info: &[info(&server, "veth1"), info(&plain, "")],
             host,
         },
         &mut out,
     );
     (out, series)
+}
+
+/// Three sockets, a port of each family and one for all others.
+fn sockets() -> ContainerSockets {
+    let mut states = StateCounts::default();
+    states.add(Family::Ipv4, TcpState::Established as u8);
+    states.add(Family::Ipv4, TcpState::REQUEST);
+    states.add(Family::Ipv6, TcpState::Listen as u8);
+    let queue = |length| Queue { length, limit: 128 };
+    ContainerSockets {
+        states,
+        queues: Queues::from([
+            ((Some(80), Family::Ipv4), queue(3)),
+            ((Some(443), Family::Ipv6), queue(0)),
+            ((None, Family::Ipv4), queue(1)),
+        ]),
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use monitor_ebpf::Key;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use self::judge::Judge;
 pub use self::pace::Pace;
@@ -25,7 +25,8 @@ use crate::ebpf::passes::{NamespacePass, Passes};
 use crate::metrics::{CounterFile, Counters, Schema};
 use crate::netns::Placement;
 use crate::tcp::listeners::{self, Queues};
-use crate::tcp::{SocketTable, StateCounts, sock_diag};
+use crate::tcp::sock_diag::{self, Outcome};
+use crate::tcp::{SocketTable, StateCounts};
 pub use self_test::{SelfTestError, self_test};
 
 /// How often in a row the kernel's tables may fail, or disagree with the files, before sock_diag
@@ -187,7 +188,7 @@ impl TcpStateSampler {
         let counters = around.counters;
         let result = match self.source {
             TcpStatesSource::Kernel => kernel_look(around),
-            TcpStatesSource::SockDiag => Ok(sock_diag_look(targets)?),
+            TcpStatesSource::SockDiag => sock_diag_look(targets),
             TcpStatesSource::Off => return Ok(()),
         };
         let mut look = match result {
@@ -303,17 +304,33 @@ fn sock_diag_look(targets: &[NamedTarget<'_>]) -> io::Result<Look> {
     let mut dump = sock_diag::dump(&asked);
     listeners::limit_ports(&mut dump.table.listeners);
     let duration = taken.elapsed();
-    Ok(Look {
-        sockets: total(&dump.table),
-        table: dump.table,
+    let mut errors = dump.outcomes.iter().filter_map(|outcome| match outcome {
+        Outcome::Failed(error) => Some(error),
+        Outcome::Counted | Outcome::Gone => None,
+    });
+    if let Some(error) = errors.next() {
+        let others = errors.count();
+        if others + 1 == targets.len() {
+            return Err(io::Error::other(error.to_string()));
+        }
+        debug!(%error, others, "sockets of a network namespace cannot be counted");
+        return Ok(look_of(dump.table, taken, duration, others as u64 + 1));
+    }
+    Ok(look_of(dump.table, taken, duration, 0))
+}
+
+fn look_of(table: SocketTable, taken: Instant, duration: Duration, errors: u64) -> Look {
+    Look {
+        sockets: total(&table),
+        table,
         // A namespace whose cookie is not known stands under its inode number.
         has_cookie: true,
         taken,
         duration,
         longest_slice: Duration::ZERO,
         mismatch: None,
-        errors: dump.errors,
-    })
+        errors,
+    }
 }
 
 fn total(table: &SocketTable) -> u64 {

@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use monitor_ebpf::{Key, MAX_KEYS, SLOTS, Transitions, UNLISTED};
+use monitor_ebpf::{MAX_KEYS, SLOTS, UNLISTED};
 use tracing::debug;
 
 use self::ledger::Ledger;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use monitor_ebpf::SLOTS;
+use monitor_ebpf::{Family, SLOTS, TcpState};
 use testkit::metrics::Metrics;
 
 use super::{Samples, Snapshot};
@@ -11,6 +11,7 @@ use crate::container::{Container, PodRef};
 use crate::metrics::{CounterFile, Counters, HostValues, Schema};
 use crate::netns::{Namespace, Placement};
 use crate::procfs::Number;
+use crate::sampler::tcp_states::{ContainerSockets, TcpStateSample};
 use crate::sampler::transitions::TransitionSample;
 use crate::testing::{container, namespace, plain};
 
@@ -78,8 +79,10 @@ fn merge(placement: &Placement, host_namespace: Option<Counters>) -> (Metrics, S
     let snapshot = Snapshot::merge(Samples {
         placement,
         namespaces: placement.namespaces.iter().map(used).collect(),
+        reports_host: host_namespace.is_some(),
         host_namespace,
         transitions: Some(transitions),
+        sockets: None,
         host: HostValues::default(),
     });
     let mut text = String::new();
@@ -232,8 +235,10 @@ fn what_could_not_be_read_has_no_series() {
     let snapshot = Snapshot::merge(Samples {
         placement: &placement,
         namespaces: vec![None],
+        reports_host: false,
         host_namespace: None,
         transitions: None,
+        sockets: None,
         host: HostValues::default(),
     });
     let mut text = String::new();
@@ -241,4 +246,67 @@ fn what_could_not_be_read_has_no_series() {
     let metrics = Metrics::parse(&text).unwrap();
     assert_eq!(metrics.samples.len(), 1, "{text}");
     assert_eq!(metrics.samples[0].name, INFO);
+}
+
+/// Established sockets of IPv4.
+fn established(count: u64) -> ContainerSockets {
+    let mut sockets = ContainerSockets::default();
+    (0..count).for_each(|_| {
+        sockets
+            .states
+            .add(Family::Ipv4, TcpState::Established as u8)
+    });
+    sockets
+}
+
+#[test]
+fn every_container_has_all_states_and_a_sandbox_only_what_is_its_own() {
+    let (sandbox, server) = (in_pod("id1", "", 1), in_pod("id2", "server", 2));
+    let (idle, agent) = (container("id3", "idle"), container("id4", "agent"));
+    let placement = Placement {
+        namespaces: vec![
+            namespace(42, None, vec![Arc::clone(&sandbox), Arc::clone(&server)]),
+            namespace(43, None, vec![idle]),
+        ],
+        host_inode: 1,
+        host_network: vec![Arc::clone(&agent)],
+        errors: 0,
+    };
+    let rows = |reports_host| {
+        let snapshot = Snapshot::merge(Samples {
+            placement: &placement,
+            namespaces: vec![None, None],
+            reports_host,
+            host_namespace: None,
+            transitions: None,
+            sockets: Some(TcpStateSample {
+                containers: vec![
+                    (&sandbox, established(1)),
+                    (&server, established(2)),
+                    (&agent, established(3)),
+                ],
+                host: established(4),
+            }),
+            host: HostValues::default(),
+        });
+        let mut text = String::new();
+        snapshot.render(&Schema::new(), &mut text);
+        let metrics = Metrics::parse(&text).unwrap();
+        let sum = |namespace: &str, container: &str| {
+            let labels = [("namespace", namespace), ("container", container)];
+            let rows = metrics.matching("container_network_tcp_sockets", &labels);
+            (rows.len(), rows.iter().map(|row| row.value).sum::<f64>())
+        };
+        [
+            sum("shop", ""),
+            sum("shop", "server"),
+            sum("", "idle"),
+            sum("", "agent"),
+            sum("", "/"),
+        ]
+    };
+    let mut expected = [(1, 1.0), (20, 2.0), (20, 0.0), (20, 3.0), (0, 0.0)];
+    assert_eq!(rows(false), expected);
+    expected[4] = (20, 4.0);
+    assert_eq!(rows(true), expected);
 }

@@ -8,8 +8,10 @@ mod tree;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use container_monitor::cgroups::Cgroups;
 use container_monitor::collector::{Collector, Parts};
 use container_monitor::container::{Container, PodRef, Runtime};
 use container_monitor::discovery::scan::ScanMode;
@@ -17,6 +19,7 @@ use container_monitor::discovery::{Inventory, SourceState};
 use container_monitor::metrics::own::{BuildInfo, OwnMetrics};
 use container_monitor::metrics::{CounterFile, Schema};
 use container_monitor::procfs::ProcFs;
+use container_monitor::sampler::tcp_states::{Pace, TcpStateSampler, TcpStatesMode};
 use testkit::metrics::Metrics;
 use testkit::prometheus::promtool_check_metrics;
 use testkit::require;
@@ -166,13 +169,22 @@ fn collect(tree: &mut Tree) -> Result<String> {
     let inventory = Inventory::new();
     scanned(tree)?;
     let procfs = described(tree, &inventory)?;
+    let (schema, files) = (Schema::new(), CounterFile::ALL);
+    let pace = Pace {
+        min_interval: Duration::ZERO,
+        max_duration: Duration::ZERO,
+    };
     let mut collector = Collector::new(Parts {
+        // No socket is looked for: these processes are files.
+        tcp_states: TcpStateSampler::new(TcpStatesMode::Off, false, pace, &schema, &files),
+        passes: None,
+        cgroups: Cgroups::open(&tree.root()),
         procfs: Arc::new(procfs),
         inventory,
         scan: ScanMode::Always,
         host_network: true,
-        files: CounterFile::ALL.to_vec(),
-        schema: Schema::new(),
+        files: files.to_vec(),
+        schema,
         wants_transitions: false,
         transitions: None,
         cookies: false,

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{BuildInfo, CollectorStatus, DiscoveryStatus, EbpfStatus, OwnMetrics, OwnStatus};
+use super::{
+    BuildInfo, CollectorStatus, DiscoveryStatus, EbpfStatus, OwnMetrics, OwnStatus, TcpLookStatus,
+};
 use crate::metrics::tables::own::METRICS;
 
 fn own() -> OwnMetrics {
@@ -41,6 +43,17 @@ fn full() -> OwnStatus {
             map_full: Some(13),
             unlisted: Some(14),
         }),
+        tcp_states_sources: vec![("kernel", true), ("off", false)],
+        tcp_look: Some(TcpLookStatus {
+            mismatch: Some(15),
+            age: Duration::from_millis(1600),
+            duration: Duration::from_micros(1700),
+            longest_slice: Some(Duration::from_micros(180)),
+            sockets: 19,
+        }),
+        tcp_looks: Some(20),
+        counters_sources: vec![("kernel", false), ("proc", true)],
+        host_network_namespaces: Some(21),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod image;
 pub mod metrics;
 pub mod monitor;
 pub mod netns;
+pub mod peer;
 pub mod prometheus;
 pub mod require;
 pub mod ss;

@@ -47,8 +47,8 @@ pub fn run(pid: u32, options: &[&str]) -> Result<String> {
     output(command(pid, ss)?.args(options))
 }
 
-/// The counts of what `ss -H -t -a -n` prints: one run for both families takes half the time of
-/// one run for each, and is one moment.
+/// The counts of what `ss -H -t -a -n` prints: one run for both families is one process, and nearer
+/// to one moment, than a run for each.
 fn parse_states(text: &str) -> Result<States> {
     let mut states = States::new();
     for line in text.lines() {

@@ -7,6 +7,7 @@
 //! can't run, [`mod@require`] says so and the test is skipped, or fails where skips are forbidden.
 
 pub mod cgroup;
+pub mod chaos;
 pub mod child;
 pub mod demo;
 pub mod dockerd;

@@ -141,3 +141,15 @@ pub(crate) fn tcp_state(socket: &impl AsFd) -> io::Result<u8> {
         Err(io::Error::last_os_error())
     }
 }
+
+/// Keeps a connection to a listener a request for some seconds, until its client sends something.
+pub(crate) fn defer_accept(socket: &impl AsFd, seconds: libc::c_int) -> io::Result<()> {
+    let fd = socket.as_fd().as_raw_fd();
+    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT);
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the descriptor is open, and `length` bytes are read of a value that outlives the call.
+    if unsafe { libc::setsockopt(fd, level, name, (&raw const seconds).cast(), length) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}

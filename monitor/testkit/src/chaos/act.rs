@@ -2,7 +2,7 @@
 //! that sent it returns, so that nothing is waited for here.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use socket2::Socket;
@@ -37,8 +37,6 @@ impl Chaos {
                 if let Some(end) = self.ends.any(dice) {
                     end.finish();
                     self.ends.hear();
-                    let unsettled = end.is_unsettled();
-                    self.settle(unsettled);
                 }
             }
             Action::Close => {
@@ -205,22 +203,35 @@ impl Chaos {
         Ok(())
     }
 
-    /// Closes them all. Each sends its FIN first, and the ends that are left acknowledge it, so
-    /// that it shows which acknowledgements are still to come: those of ends not accepted yet.
+    /// Closes them all. Each sends its FIN first, and the ends that are left acknowledge it. Those
+    /// whose acknowledgement is still to come are closed at the end of `steps`.
     fn close(&mut self, ends: Vec<End>, how: How) -> io::Result<()> {
         if let How::Finish = how {
             ends.iter().for_each(End::finish);
             self.ends.hear();
-            self.settle(ends.iter().any(End::is_unsettled));
         }
-        ends.into_iter().try_for_each(|end| end.close(how))
+        for end in ends {
+            match how {
+                How::Finish if end.is_unsettled() => self.closing.push(end),
+                _ => end.close(how)?,
+            }
+        }
+        Ok(())
     }
 
-    /// Remembers to wait in the end, if there is something to wait for.
-    fn settle(&mut self, unsettled: bool) {
-        if unsettled {
-            self.settled = Instant::now() + ACKNOWLEDGED;
+    /// Waits until what was sent is acknowledged: the kernel puts that off where nobody can be
+    /// made to read, in a queue of connections to accept.
+    pub(super) fn settle(&mut self) {
+        let start = Instant::now();
+        while self.ends.are_unsettled() || self.closing.iter().any(End::is_unsettled) {
+            if start.elapsed() > ACKNOWLEDGED {
+                // It was dropped at a full queue, and comes again for longer than can be waited.
+                self.ends.give_up();
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
+        self.closing.clear();
     }
 
     /// A port for a listener. They come again after 20,000.

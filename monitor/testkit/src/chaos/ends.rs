@@ -1,5 +1,6 @@
 //! The ends of connections that are still open, clients' and servers' in one heap.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub(super) struct End {
     local: SocketAddr,
     /// There is none before it is connected.
     remote: Option<SocketAddr>,
+    /// Whether its FIN can't be expected to be acknowledged.
+    stuck: Cell<bool>,
 }
 
 /// How an end is closed.
@@ -49,6 +52,7 @@ impl End {
             socket,
             local: plain(local),
             remote: remote.map(plain),
+            stuck: Cell::new(false),
         })
     }
 
@@ -69,6 +73,7 @@ impl End {
 
     /// Sends as much as goes, which nobody reads.
     pub(super) fn clog(&self) -> io::Result<()> {
+        self.stuck.set(true);
         // Bounded, since there may be many; and enough for the other end's window of 64 KiB, since
         // that one takes its time to acknowledge what nobody reads.
         self.socket.set_send_buffer_size(128 * 1024)?;
@@ -80,9 +85,9 @@ impl End {
         Ok(())
     }
 
-    /// Whether its FIN is neither acknowledged nor sure to wait for ever.
+    /// Whether the acknowledgement of its FIN is still to come.
     pub(super) fn is_unsettled(&self) -> bool {
-        self.is(FIN_WAIT1)
+        !self.stuck.get() && self.is(FIN_WAIT1)
     }
 
     /// Closes it.
@@ -94,8 +99,8 @@ impl End {
         sys::tcp_state(&self.socket).is_ok_and(|seen| seen == state)
     }
 
-    /// Makes the kernel acknowledge the peer's FIN now. It waits 40 ms otherwise, for something
-    /// to send along; and it does only when all was read.
+    /// Makes the kernel acknowledge the peer's FIN now. It waits up to 40 ms otherwise, for
+    /// something to send along; and it does only when all was read.
     fn hear(&self) {
         rustix::net::recv(&self.socket, &mut [0; 64], RecvFlags::empty()).ok();
         rustix::net::sockopt::set_tcp_quickack(&self.socket, true).ok();
@@ -154,6 +159,17 @@ impl Ends {
             if end.is(CLOSE_WAIT) {
                 end.hear();
             }
+        }
+    }
+
+    pub(super) fn are_unsettled(&self) -> bool {
+        self.0.iter().any(End::is_unsettled)
+    }
+
+    /// Expects nothing more of those that are unsettled.
+    pub(super) fn give_up(&mut self) {
+        for end in &self.0 {
+            end.stuck.set(end.stuck.get() || end.is(FIN_WAIT1));
         }
     }
 

@@ -11,20 +11,21 @@ mod listener;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use dice::Dice;
-use ends::Ends;
+use ends::{End, Ends};
 use listener::Listener;
 
 /// The most sockets that one [`Chaos`] keeps open. While it does something it can have 101 more.
 pub const MOST: usize = 300;
 /// The most listeners among them.
 const LISTENERS: usize = 40;
-/// How long the kernel waits before it acknowledges a FIN that nobody reads (40 ms), and a bit.
-const ACKNOWLEDGED: Duration = Duration::from_millis(44);
+/// How long the kernel may wait before it acknowledges a FIN that nobody reads (40 ms), and two
+/// ticks of its slowest clock.
+const ACKNOWLEDGED: Duration = Duration::from_millis(60);
 
 /// Something that is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,8 +89,8 @@ pub struct Chaos {
     listeners: Vec<Listener>,
     ends: Ends,
     next_port: u16,
-    /// When the last FIN that nobody reads will have been acknowledged.
-    settled: Instant,
+    /// Ends that are closed as soon as the FIN that they sent is acknowledged.
+    closing: Vec<End>,
     netns: Option<PathBuf>,
     done: BTreeMap<Action, u64>,
     last: Vec<Action>,
@@ -103,7 +104,7 @@ impl Chaos {
             listeners: Vec::new(),
             ends: Ends::default(),
             next_port: *act::PORTS.start(),
-            settled: Instant::now(),
+            closing: Vec::new(),
             netns: None,
             done: BTreeMap::new(),
             last: Vec::new(),
@@ -114,7 +115,7 @@ impl Chaos {
     /// [`Netns::enter`](crate::netns::Netns::enter)), always the same one. What is left in the
     /// end stays as it is until a timer of the kernel changes it: a second for what connects to a
     /// full queue, a minute for TIME_WAIT. A step takes a few milliseconds at most; at the end
-    /// this waits 44 ms if an acknowledgement is still to come.
+    /// this waits for acknowledgements that are still to come, 60 ms at most.
     ///
     /// # Errors
     /// In another namespace than before, and when the kernel refuses what it should not: no
@@ -133,14 +134,14 @@ impl Chaos {
             self.act(action, &mut dice)
                 .with_context(|| format!("can't do {action:?}, after {:?}", self.last))?;
         }
+        self.settle();
         self.ends.sweep();
-        std::thread::sleep(self.settled.saturating_duration_since(Instant::now()));
         Ok(())
     }
 
     /// How many sockets it has open: [`MOST`] at most.
     pub fn open(&self) -> usize {
-        self.listeners.len() + self.ends.len()
+        self.listeners.len() + self.ends.len() + self.closing.len()
     }
 
     /// How often it has done what.
@@ -164,4 +165,72 @@ fn choose(dice: &mut Dice) -> Action {
         number -= weight;
     }
     Action::Listen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netns::Netns;
+    use crate::{require, sys};
+    use listener::Kind;
+
+    /// The kernel puts the acknowledgement of a FIN off. What the other end can be made to do is
+    /// done at once; where it is not accepted, `steps` does not return before.
+    #[test]
+    fn what_was_closed_is_acknowledged_in_the_end() -> Result<()> {
+        crate::require!(require::root());
+        let netns = Netns::new("kit-chaos-ack")?;
+        let mut dice = Dice::new(2);
+        for (action, accepted) in [
+            (Action::HalfClose, true),
+            (Action::HalfClose, false),
+            (Action::Close, false),
+        ] {
+            let mut chaos = Chaos::new(1);
+            let state = netns.enter(|| {
+                let listener = Listener::open(Kind::roomy(&mut dice), 80)?.context("taken")?;
+                let client = listener.connect(&mut dice)?.context("no port")?;
+                let judge = client.try_clone()?;
+                chaos.ends.push(client)?;
+                chaos.listeners.push(listener);
+                if accepted {
+                    chaos.act(Action::Accept, &mut dice)?;
+                }
+                // A byte, after which the kernel waits for 40 ms, not only for its next tick.
+                judge.send(b".")?;
+                chaos.act(action, &mut dice)?;
+                let unsettled =
+                    chaos.ends.are_unsettled() || chaos.closing.iter().any(End::is_unsettled);
+                assert_eq!(unsettled, !accepted, "{action:?}");
+                chaos.steps(0)?;
+                Ok(sys::tcp_state(&judge)?)
+            })?;
+            // FIN_WAIT2, or CLOSE_WAIT if the server's end was the one to be closed.
+            assert!(state == 5 || accepted && state == 8, "{action:?}: {state}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn keeps_no_more_open_than_it_may() -> Result<()> {
+        crate::require!(require::root());
+        let netns = Netns::new("kit-chaos-most")?;
+        let mut chaos = Chaos::new(1);
+        let open = |action, chaos: &mut Chaos| -> Result<usize> {
+            for number in 0..400 {
+                chaos.act(action, &mut Dice::new(number))?;
+            }
+            Ok(chaos.open())
+        };
+        netns.enter(|| {
+            assert_eq!(open(Action::Listen, &mut chaos)?, LISTENERS);
+            // Fewer than the most by what they may need in one go.
+            for action in [Action::Connect, Action::Overflow, Action::Accept] {
+                assert!((MOST - 8..=MOST).contains(&open(action, &mut chaos)?));
+            }
+            assert_eq!(open(Action::ConnectToSelf, &mut chaos)?, MOST);
+            assert_eq!(open(Action::Listen, &mut chaos)?, MOST);
+            Ok(())
+        })
+    }
 }

@@ -8,10 +8,6 @@ use testkit::netns::Netns;
 use testkit::peer::{Family, Peer, State};
 use testkit::{require, ss};
 
-fn device() -> require::Need {
-    require::path("/dev/net/tun")
-}
-
 /// Sums of what several have.
 fn add(to: &mut ss::States, more: &ss::States) {
     for (key, count) in more {
@@ -21,7 +17,7 @@ fn add(to: &mut ss::States, more: &ss::States) {
 
 #[test]
 fn each_state_in_each_family_is_what_ss_counts() -> Result<()> {
-    testkit::require!(require::root(), require::program("ss"), device());
+    testkit::require!(require::root(), require::program("ss"), require::tun());
     let netns = Netns::new("kit-peer-each")?;
     let peer = Peer::new(&netns)?;
     let mut labels = BTreeSet::new();
@@ -45,7 +41,7 @@ fn each_state_in_each_family_is_what_ss_counts() -> Result<()> {
 
 #[test]
 fn all_states_at_once_stay_as_they_are() -> Result<()> {
-    testkit::require!(require::root(), require::program("ss"), device());
+    testkit::require!(require::root(), require::program("ss"), require::tun());
     let netns = Netns::new("kit-peer-all")?;
     let peer = Peer::new(&netns)?;
     let mut held = Vec::new();
@@ -70,7 +66,7 @@ fn all_states_at_once_stay_as_they_are() -> Result<()> {
 /// Which entries are minisocks, and which are sockets that a process still has.
 #[test]
 fn the_kinds_of_entries_are_what_they_should_be() -> Result<()> {
-    testkit::require!(require::root(), require::program("ss"), device());
+    testkit::require!(require::root(), require::program("ss"), require::tun());
     let netns = Netns::new("kit-peer-kinds")?;
     let peer = Peer::new(&netns)?;
     for (family, state) in all() {
@@ -91,7 +87,7 @@ fn the_kinds_of_entries_are_what_they_should_be() -> Result<()> {
 
 #[test]
 fn more_requests_than_a_listener_may_have() -> Result<()> {
-    testkit::require!(require::root(), require::program("ss"), device());
+    testkit::require!(require::root(), require::program("ss"), require::tun());
     let netns = Netns::new("kit-peer-many")?;
     let peer = Peer::new(&netns)?;
     let held = peer.hold_many(Family::V4, State::SynRecv, 250)?;
@@ -104,7 +100,7 @@ fn more_requests_than_a_listener_may_have() -> Result<()> {
 
 #[test]
 fn enables_ipv6_and_can_be_made_again() -> Result<()> {
-    testkit::require!(require::root(), require::program("ss"), device());
+    testkit::require!(require::root(), require::program("ss"), require::tun());
     let netns = Netns::new("kit-peer-ipv6")?;
     netns.enter(|| {
         Ok(std::fs::write(

@@ -19,7 +19,7 @@ use dice::Dice;
 use ends::{End, Ends};
 use listener::Listener;
 
-/// The most sockets that one [`Chaos`] keeps open. While it does something it can have 101 more.
+/// The most sockets that one [`Chaos`] keeps open. In a burst it has three more for a moment.
 pub const MOST: usize = 300;
 /// The most listeners among them.
 const LISTENERS: usize = 40;

@@ -61,6 +61,11 @@ impl Connection {
         Ok(connection)
     }
 
+    /// The peer's port, which no other connection has.
+    pub(super) fn peer_port(&self) -> u16 {
+        self.peer.port()
+    }
+
     /// The peer sends a SYN, as if it had not seen the kernel's.
     pub(super) fn connect_too(&mut self, link: &Link) -> Result<()> {
         self.send(link, SYN)?;

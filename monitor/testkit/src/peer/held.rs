@@ -172,24 +172,14 @@ impl Held {
         Ok(())
     }
 
-    /// Closes a socket in FIN_WAIT2 and waits until it has become a minisock: at once, unless a
-    /// child of this process, just forked, still has a copy of the descriptor.
+    /// Closes the last socket, in FIN_WAIT2, and waits until it has become a minisock: at once,
+    /// unless a child of this process, just forked, still has a copy of the descriptor.
     fn close_to_minisock(&self, socket: Socket) -> Result<()> {
-        let address = socket.local_addr()?.as_socket();
-        let port = address.map_or(0, |address| address.port());
         drop(socket);
-        let source = format!(":{port}");
-        let options = [
-            "-H",
-            "-t",
-            "-n",
-            "-o",
-            "state",
-            "fin-wait-2",
-            "sport",
-            "=",
-            &source,
-        ];
+        let port = self.connections.last().map_or(0, Connection::peer_port);
+        let filter = format!("state fin-wait-2 dport = :{port}");
+        let mut options = vec!["-H", "-t", "-n", "-o"];
+        options.extend(filter.split(' '));
         wait::until("a minisock", Duration::from_secs(5), || {
             let line = ss::run(self.pid, &options)?;
             // The timer that only they have.

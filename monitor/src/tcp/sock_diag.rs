@@ -1,9 +1,10 @@
-//! TCP sockets by state, asked over sock_diag in each network namespace: the numbers of
-//! [`ebpf::Passes`](crate::ebpf::Passes) where that cannot run.
+//! TCP sockets by state, asked over sock_diag in each network namespace: the numbers of the eBPF
+//! pass where that cannot run.
 //!
-//! It costs more: the kernel walks the whole host's table of TCP sockets once for each namespace
-//! and family, 0.4 ms where that table has 262,144 buckets. And it is not one look: sockets that
-//! change their state or their place meanwhile may be seen twice or not at all, as with `ss`.
+//! It costs more: for each namespace the kernel walks the whole host's table of TCP sockets, once a
+//! family, together half a millisecond where that table has 262,144 buckets. And it is not one
+//! look: sockets that come, go or change their state meanwhile may be seen twice or not at all, as
+//! with `ss`.
 
 mod ask;
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! What the tests, the demo and the bench start for real: network namespaces, workloads with real
-//! sockets, a Docker daemon, the monitor itself, a Prometheus server; and the judges that they
-//! are compared with (`ss`, `promtool`).
+//! sockets, a peer that holds the kernel's sockets in any state, a Docker daemon, the monitor
+//! itself, a Prometheus server; and the judges that they are compared with (`ss`, `promtool`).
 //!
 //! Everything here is stopped by its own process id when its guard is dropped, also on panic, and
 //! dies with the process that started it. Nothing is a double of anything: where the real thing
 //! can't run, [`mod@require`] says so and the test is skipped, or fails where skips are forbidden.
 
 pub mod cgroup;
+pub mod chaos;
 pub mod child;
 pub mod demo;
 pub mod dockerd;
@@ -16,6 +17,7 @@ pub mod image;
 pub mod metrics;
 pub mod monitor;
 pub mod netns;
+pub mod peer;
 pub mod prometheus;
 pub mod require;
 pub mod ss;

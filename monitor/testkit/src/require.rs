@@ -55,6 +55,14 @@ pub fn bpf() -> Need {
     need(caps & (1 << 21 | 1 << 39) != 0, "CAP_BPF")
 }
 
+/// TUN devices, for a [`Peer`](crate::peer::Peer).
+pub fn tun() -> Need {
+    let file = "/dev/net/tun";
+    // The file may be there while the kernel has no driver for it.
+    let device = std::fs::File::options().read(true).write(true).open(file);
+    need(device.is_ok(), file)
+}
+
 /// A file or folder.
 pub fn path(path: impl AsRef<Path>) -> Need {
     let path = path.as_ref();

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
@@ -85,7 +85,7 @@ fn loopback_up() -> io::Result<()> {
         *to = from.cast_signed();
     }
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+    let fd = socket.as_raw_fd();
     // SAFETY: the descriptor is open, and SIOCSIFFLAGS reads an `ifreq` that outlives the call.
     if unsafe { libc::ioctl(fd, libc::SIOCSIFFLAGS, &raw const request) } != 0 {
         return Err(io::Error::last_os_error());
@@ -123,4 +123,33 @@ pub(crate) fn kill(pid: u32, signal: Signal) -> io::Result<()> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
     Ok(rustix::process::kill_process(pid, signal)?)
+}
+
+/// The state of a TCP socket as the kernel numbers it (`TCP_ESTABLISHED` is 1).
+pub(crate) fn tcp_state(socket: &impl AsFd) -> io::Result<u8> {
+    // The first member of `tcp_info`; of the rest as much is given as is asked for.
+    let mut state = 0_u8;
+    let mut length: libc::socklen_t = 1;
+    let fd = socket.as_fd().as_raw_fd();
+    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+    // SAFETY: the descriptor is open, and at most `length` bytes are written to `state`.
+    let result =
+        unsafe { libc::getsockopt(fd, level, name, (&raw mut state).cast(), &raw mut length) };
+    if result == 0 {
+        Ok(state)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Keeps a connection to a listener a request for some seconds, until its client sends something.
+pub(crate) fn defer_accept(socket: &impl AsFd, seconds: libc::c_int) -> io::Result<()> {
+    let fd = socket.as_fd().as_raw_fd();
+    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT);
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the descriptor is open, and `length` bytes are read of a value that outlives the call.
+    if unsafe { libc::setsockopt(fd, level, name, (&raw const seconds).cast(), length) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }

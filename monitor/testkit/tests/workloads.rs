@@ -105,7 +105,7 @@ fn demos_show_what_they_say() -> Result<()> {
             }
             Kind::Backlog => {
                 counts(pid, "ipv4", "syn_sent", workload::WAITING as u64)?;
-                assert_eq!(ss::listeners(pid)?, [(8080, 9, 8)]);
+                assert_eq!(ss::listeners(pid)?, [(8080, "ipv4", 9, 8)]);
             }
             Kind::Udp => {
                 std::thread::sleep(Duration::from_millis(1500));

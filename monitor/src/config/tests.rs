@@ -1,11 +1,15 @@
 //! What the flags mean together, and what is refused.
 
+use std::time::Duration;
+
 use clap::Parser as _;
 
 use super::{Config, ConfigError};
 use crate::cli::{Cli, CliCommand, LogLevel};
 use crate::discovery::scan::ScanMode;
 use crate::metrics::CounterFile;
+use crate::sampler::counters::CountersMode;
+use crate::sampler::tcp_states::{Pace, TcpStatesMode};
 
 fn config_with(docker_host: Option<&str>, args: &[&str]) -> Result<Config, ConfigError> {
     let args = [&["container-monitor", "serve"], args].concat();
@@ -100,6 +104,7 @@ fn every_refusal_is_one_line_that_names_its_flag() {
     let off = CounterFile::ALL.map(|file| format!("--no-collector.{}", file.name()));
     let mut off: Vec<&str> = off.iter().map(String::as_str).collect();
     off.push("--no-collector.transitions");
+    off.push("--collector.tcp-states=off");
     for (args, flag) in [
         (&["--web.listen-address", "x"][..], "--web.listen-address"),
         (&["--web.telemetry-path", "x"], "--web.telemetry-path"),
@@ -137,4 +142,30 @@ fn the_last_word_on_a_collector_counts() {
     assert!(!on(&["--collector.snmp", "--no-collector.snmp"]));
     assert!(!on(&["--collector.snmp=false"]));
     assert!(!config(&["--no-collector.transitions"]).unwrap().transitions);
+}
+
+#[test]
+fn sockets_are_looked_at_in_the_way_that_was_asked_for() {
+    let default = config(&[]).unwrap();
+    assert_eq!(default.tcp_states, TcpStatesMode::Auto);
+    assert_eq!(default.counters, CountersMode::Auto);
+    let pace = Pace {
+        min_interval: Duration::from_secs(1),
+        max_duration: Duration::from_millis(250),
+    };
+    assert_eq!(default.tcp_states_pace, pace);
+    let asked = config(&[
+        "--collector.tcp-states=sock_diag",
+        "--collector.tcp-states.min-interval=1m 30s",
+        "--collector.tcp-states.max-duration=20ms",
+        "--collector.counters=proc",
+    ])
+    .unwrap();
+    assert_eq!(asked.tcp_states, TcpStatesMode::SockDiag);
+    assert_eq!(asked.counters, CountersMode::Proc);
+    assert_eq!(asked.tcp_states_pace.min_interval, Duration::from_secs(90));
+    assert_eq!(
+        asked.tcp_states_pace.max_duration,
+        Duration::from_millis(20)
+    );
 }

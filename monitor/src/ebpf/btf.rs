@@ -24,7 +24,7 @@ const KIND_DECL_TAG: u32 = 17;
 const KIND_TYPE_TAG: u32 = 18;
 const KIND_ENUM64: u32 = 19;
 
-/// More modifiers (const, typedef…) than any real type has.
+/// More modifiers (const, typedef…) or nested anonymous structures than any real type has.
 const MAX_DEPTH: u32 = 32;
 
 /// More members than are looked at for any real one, those of anonymous structures too: BTF that
@@ -175,7 +175,7 @@ impl Btf {
         let (first, rest) = path.split_first()?;
         let mut budget = MAX_MEMBERS;
         let (member, target) =
-            self.direct_member(structure, first.as_bytes(), base, &mut budget)?;
+            self.direct_member(structure, first.as_bytes(), base, 0, &mut budget)?;
         if rest.is_empty() {
             return Some(member);
         }
@@ -189,8 +189,12 @@ impl Btf {
         structure: Type,
         name: &[u8],
         base: u32,
+        depth: u32,
         budget: &mut u32,
     ) -> Option<(Member, u32)> {
+        if depth > MAX_DEPTH {
+            return None;
+        }
         (0..structure.members).find_map(|index| {
             *budget = budget.checked_sub(1)?;
             let at = structure.rest + 12 * index;
@@ -220,7 +224,13 @@ impl Btf {
                 };
                 Some((member, target))
             } else if found.is_empty() {
-                self.direct_member(self.structure_of(target)?, name, bit_offset, budget)
+                self.direct_member(
+                    self.structure_of(target)?,
+                    name,
+                    bit_offset,
+                    depth + 1,
+                    budget,
+                )
             } else {
                 None
             }

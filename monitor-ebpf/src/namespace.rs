@@ -1,7 +1,7 @@
 //! What the pass over the kernel's network namespaces tells of each.
 
 /// Most counters that are asked for.
-pub const MAX_FIELDS: usize = 128;
+pub const MAX_FIELDS: usize = 192;
 
 /// Most namespaces that one run of the program tells of.
 pub const MAX_NAMESPACES: u32 = 128;

@@ -46,6 +46,8 @@ const DISCOVERY: &str = "discovery";
 pub struct Parts {
     /// The proc file system.
     pub procfs: Arc<ProcFs>,
+    /// What places containers into namespaces.
+    pub placer: Placer,
     /// All runtimes' containers.
     pub inventory: Arc<Inventory>,
     /// When to scan `/proc` for containers.
@@ -76,7 +78,6 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Collector {
     parts: Parts,
-    placer: Placer,
     host: HostNamespace,
     init: Arc<Process>,
     scan: ScanSource,
@@ -95,17 +96,15 @@ impl Collector {
     /// # Errors
     /// The host's network namespace cannot be looked at: process 1 is out of reach.
     pub fn new(parts: Parts) -> io::Result<Self> {
-        let placer = Placer::new(Arc::clone(&parts.procfs), parts.cookies)?;
         let init = Arc::new(parts.procfs.host_process()?);
         let cookie = parts
             .cookies
             .then(|| visit::in_each(&[&init], |_| visit::own_cookie()).pop());
         let host = HostNamespace {
-            inode: placer.host_inode(),
+            inode: parts.placer.host_inode(),
             cookie: cookie.flatten().and_then(Result::ok),
         };
         Ok(Self {
-            placer,
             host,
             init,
             scan: ScanSource::new(parts.scan),
@@ -184,8 +183,11 @@ impl Collector {
     fn place(&mut self, status: &mut OwnStatus) -> Placement {
         let start = Instant::now();
         let Parts {
-            inventory, procfs, ..
-        } = &self.parts;
+            inventory,
+            procfs,
+            placer,
+            ..
+        } = &mut self.parts;
         // Before the containers: who says that its list is complete has it complete by then.
         let sources = inventory.sources();
         let containers = inventory.containers();
@@ -194,7 +196,7 @@ impl Collector {
             .iter()
             .map(|container| container.id.as_str())
             .collect();
-        let placement = self.placer.place(&containers, |known| {
+        let placement = placer.place(&containers, |known| {
             if scans {
                 self.scan.containers(procfs, self.host.inode, known, &ids)
             } else {
@@ -266,7 +268,7 @@ impl Collector {
         let start = Instant::now();
         let source = self.parts.tcp_states.source();
         let pass = samples.pass.take();
-        status.host_network_namespaces = pass.as_ref().map(|pass| pass.namespaces.len() as u64);
+        let namespaces = pass.as_ref().map(|pass| pass.namespaces.len() as u64);
         if source != TcpStatesSource::Off {
             let mut failed = 0;
             if self.parts.tcp_states.is_due(start) {
@@ -311,7 +313,10 @@ impl Collector {
             .map(|known| (known.as_str(), known == source))
             .to_vec();
         status.tcp_looks = (source != TcpStatesSource::Off).then_some(tcp_states.looks);
-        status.tcp_look = tcp_states.last().map(|look| TcpLookStatus {
+        let last = tcp_states.last();
+        status.host_network_namespaces =
+            namespaces.or_else(|| last.and_then(|look| look.namespaces));
+        status.tcp_look = last.map(|look| TcpLookStatus {
             mismatch: look.mismatch,
             age: look.taken.elapsed(),
             duration: look.duration,

@@ -26,7 +26,7 @@ use crate::discovery::docker::{self, Demand};
 use crate::ebpf::OBJECT_SOURCES;
 use crate::metrics::own::{BuildInfo, OwnMetrics};
 use crate::metrics::{HostFiles, Schema};
-use crate::netns::visit;
+use crate::netns::{Placer, visit};
 use crate::procfs::{ProcFs, Process};
 use crate::sampler::tcp_states::TcpStateSampler;
 use crate::sampler::transitions::TransitionSampler;
@@ -39,6 +39,10 @@ const UPKEEP: Duration = Duration::from_secs(60);
 
 /// How long open connections may take to end after a signal.
 const DRAIN: Duration = Duration::from_secs(4);
+
+/// What it means that the host's network namespace cannot be looked at.
+const OUT_OF_REACH: &str = "cannot look at the host's network namespace through process 1 (run as \
+     root, with CAP_SYS_PTRACE, and in a container with the host's pid namespace)";
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -61,6 +65,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let procfs = Arc::new(procfs);
     warn_of_own_pid_namespace(&config.procfs);
     let cookies = visit::own_cookie().is_ok();
+    // Before the programs are loaded, which is in vain without it.
+    let placer = Placer::new(Arc::clone(&procfs), cookies).context(OUT_OF_REACH)?;
     let schema = schema(&config, &procfs)?;
     let mut programs = Programs::load(&config, cookies)?;
     forward_warnings(programs.transitions.as_mut());
@@ -80,7 +86,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             until(stopped.clone()),
         ));
     }
-    let collector = Collector::new(Parts {
+    let mut collector = Collector::new(Parts {
         tcp_states: TcpStateSampler::new(
             config.tcp_states,
             programs.finds_sockets,
@@ -91,6 +97,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         cgroups: Cgroups::open(&config.sysfs),
         schema,
         procfs,
+        placer,
         inventory: Arc::clone(&inventory),
         scan: config.scan,
         host_network: config.host_network,
@@ -100,11 +107,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         passes: programs.passes.take(),
         cookies,
         own: own_metrics()?,
-    });
-    let mut collector = collector.context(
-        "cannot look at the host's network namespace through process 1 (run as root, with \
-         CAP_SYS_PTRACE, and in a container with the host's pid namespace)",
-    )?;
+    })
+    .context(OUT_OF_REACH)?;
     programs.count(&mut collector, &config)?;
     // Parsing the kernel's BTF took tens of megabytes, which the allocator would keep.
     trim_heap();

@@ -1,5 +1,5 @@
-//! What the checked-in eBPF object holds, seen without loading it. That it was built from the
-//! sources beside it is checked by xtask's tests and by `cargo xtask build-ebpf --check`.
+//! What the checked-in eBPF objects hold, seen without loading it. That they were built from
+//! the sources beside them is checked by xtask's tests and by `cargo xtask build-ebpf --check`.
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,31 @@ fn has_both_programs_and_its_maps() {
     }
 }
 
+#[test]
+fn has_the_passes_and_their_maps() {
+    let object = Object::parse(&bytes("passes.o")).expect("passes.o");
+    for program in ["sockets", "namespaces", "cpu_offsets"] {
+        let section = &object.programs.get(program).expect(program).section;
+        assert!(
+            matches!(section, ProgramSection::RawTracePoint),
+            "{program}"
+        );
+    }
+    for map in [
+        "SOCKETS",
+        "LISTENERS",
+        "PASS",
+        "NAMESPACES",
+        "FIELDS",
+        "CPU_OFFSETS",
+    ] {
+        assert!(object.maps.contains_key(map), "{map}");
+    }
+    // What is never attached needs no ring buffer to be loaded.
+    assert!(!object.maps.contains_key("AYA_LOGS"));
+    assert_eq!(object.license.to_bytes(), b"Dual MIT/GPL");
+}
+
 /// Paths of the machine that built it would make it another object on every machine.
 #[test]
 fn names_no_folder_of_its_builder() {
@@ -47,7 +72,7 @@ fn names_no_folder_of_its_builder() {
     // One such as / or /src says nothing: any path may have it inside.
     let own = own.filter(|folder| folder.is_absolute() && folder.components().count() > 2);
     folders.extend(own.map(|folder| format!("{}/", folder.display())));
-    for name in ["transitions.o", "transitions-nolog.o"] {
+    for name in ["transitions.o", "transitions-nolog.o", "passes.o"] {
         let bytes = bytes(name);
         for folder in &folders {
             let found = memchr::memmem::find(&bytes, folder.as_bytes());

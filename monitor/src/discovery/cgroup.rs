@@ -1,14 +1,13 @@
 //! Containers found in `/proc` alone, without any runtime.
 //!
-//! Every network namespace that has a process and is neither the host's nor known already counts.
-//! Its processes are told apart by the container id in their cgroup path, so that the containers
+//! Every network namespace that has a process and is neither the host's nor known already counts;
+//! in the host's own, processes in a container's cgroup do. Its processes are told apart by the container id in their cgroup path, so that the containers
 //! of a pod are several; a namespace in which no process has such an id is one container, named
 //! after its entry in `/run/netns`, else after its oldest process.
 //!
 //! A scan costs one `stat` call for each process of the machine and a small read for each one
-//! that counts. What it found last time it keeps: the guard on a process that still stands is not
-//! opened again. Pods' names, images and network modes are not to be had this way, and a
-//! container in the host's network namespace is not found.
+//! that may count. What it found last time it keeps: the guard on a process that still stands is
+//! not opened again. Pods' names, images and network modes are not to be had this way.
 
 mod names;
 mod replacement;
@@ -76,8 +75,9 @@ impl Scanner {
         Self::default()
     }
 
-    /// Looks at every process. Namespaces with an inode number in `known`, and the host's own, are
-    /// passed over; container ids in `taken` are another source's. Processes may come and go meanwhile: those that went are left out.
+    /// Looks at every process. Namespaces with an inode number in `known` are passed over, and of
+    /// the host's own all that is no container; container ids in `taken` are another source's.
+    /// Processes may come and go meanwhile: those that went are left out.
     ///
     /// # Errors
     /// The root of the proc file system cannot be read.
@@ -88,12 +88,17 @@ impl Scanner {
         known: &HashSet<u64>,
         taken: &HashSet<&str>,
     ) -> io::Result<Scan> {
-        let walk = Walk::take(procfs, &mut self.buffer, |inode| {
-            inode != host_netns_inode && !known.contains(&inode)
+        let walk = Walk::take(procfs, &mut self.buffer, host_netns_inode, |inode| {
+            !known.contains(&inode)
         })?;
         let mut names = NetnsNames::new(procfs);
         let mut candidates = Vec::new();
         for (key, group) in groups(walk.members) {
+            // The host's namespace is never known: there, another source's container is met again.
+            let (inode, id) = (key.0, key.1.as_deref());
+            if inode == host_netns_inode && id.is_some_and(|id| taken.contains(id)) {
+                continue;
+            }
             candidates.extend(self.candidate(procfs, &mut names, key, &group));
         }
         candidates.sort_by_key(|candidate| (candidate.started, candidate.process.pid()));

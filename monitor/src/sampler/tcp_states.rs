@@ -89,6 +89,8 @@ pub struct Look {
     pub mismatch: Option<u64>,
     /// Namespaces that could not be looked into.
     pub errors: u64,
+    /// Network namespaces of the kernel; `None` where only some were asked.
+    pub namespaces: Option<u64>,
 }
 
 /// Sockets of one container.
@@ -288,6 +290,7 @@ fn kernel_look(around: Surroundings<'_>) -> io::Result<Look> {
         longest_slice: pass.longest_slice,
         mismatch: None,
         errors: 0,
+        namespaces: Some(namespaces.namespaces.len() as u64),
     })
 }
 
@@ -330,6 +333,7 @@ fn look_of(table: SocketTable, taken: Instant, duration: Duration, errors: u64) 
         longest_slice: Duration::ZERO,
         mismatch: None,
         errors,
+        namespaces: None,
     }
 }
 

@@ -79,6 +79,11 @@ impl StateCounts {
         Family::ALL.into_iter().map(of).sum()
     }
 
+    /// Minisocks of a family in substate FIN_WAIT2.
+    pub fn fin_wait2_minisocks(&self, family: Family) -> u64 {
+        self.slot(family, TcpState::FIN_WAIT2_MINISOCK)
+    }
+
     /// All of them.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()

@@ -68,10 +68,27 @@ const WRONG: &[(&[&str], &[&str])] = &[
             "--no-collector.snmp6",
             "--no-collector.netstat",
             "--no-collector.transitions",
+            "--collector.tcp-states=off",
         ],
-        &["--no-collector.NAME", "leave one on"],
+        &[
+            "--no-collector.NAME",
+            "--collector.tcp-states",
+            "leave one on",
+        ],
     ),
     // These are clap's own words, on one line.
+    (
+        &["--collector.tcp-states=ss"],
+        &["--collector.tcp-states", "'ss'", "sock_diag"],
+    ),
+    (
+        &["--collector.tcp-states.min-interval=soon"],
+        &["--collector.tcp-states.min-interval", "'soon'"],
+    ),
+    (
+        &["--collector.counters=files"],
+        &["--collector.counters", "'files'", "proc"],
+    ),
     (&["--discovery=podman"], &["--discovery", "'podman'"]),
     (&["--log.level=loud"], &["--log.level", "'loud'"]),
     (&["--log.format=xml"], &["--log.format", "'xml'"]),

@@ -18,6 +18,7 @@ use container_monitor::discovery::scan::ScanMode;
 use container_monitor::discovery::{Inventory, SourceState};
 use container_monitor::metrics::own::{BuildInfo, OwnMetrics};
 use container_monitor::metrics::{CounterFile, Schema};
+use container_monitor::netns::Placer;
 use container_monitor::procfs::ProcFs;
 use container_monitor::sampler::tcp_states::{Pace, TcpStateSampler, TcpStatesMode};
 use testkit::metrics::Metrics;
@@ -168,7 +169,7 @@ fn described(tree: &mut Tree, inventory: &Arc<Inventory>) -> Result<ProcFs> {
 fn collect(tree: &mut Tree) -> Result<String> {
     let inventory = Inventory::new();
     scanned(tree)?;
-    let procfs = described(tree, &inventory)?;
+    let procfs = Arc::new(described(tree, &inventory)?);
     let (schema, files) = (Schema::new(), CounterFile::ALL);
     let pace = Pace {
         min_interval: Duration::ZERO,
@@ -179,7 +180,8 @@ fn collect(tree: &mut Tree) -> Result<String> {
         tcp_states: TcpStateSampler::new(TcpStatesMode::Off, false, pace, &schema, &files),
         passes: None,
         cgroups: Cgroups::open(&tree.root()),
-        procfs: Arc::new(procfs),
+        placer: Placer::new(Arc::clone(&procfs), false)?,
+        procfs,
         inventory,
         scan: ScanMode::Always,
         host_network: true,

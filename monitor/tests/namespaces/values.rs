@@ -1,9 +1,10 @@
 //! Values: equal to the namespace's own files, to `ss`, and to what was really done.
 
+use std::collections::BTreeMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use socket2::{Domain, Protocol, Socket, Type};
 use testkit::files::{differences, namespace_values};
 use testkit::metrics::Metrics;
@@ -119,23 +120,83 @@ fn all_values_are_those_of_the_files_and_of_ss() -> Result<()> {
         others(&mut held)?;
         Ok(held)
     })?;
-    let monitor = monitor(&[])?;
-    let before = namespace_values(netns.pid())?;
-    let metrics = monitor.metrics()?;
-    let after = namespace_values(netns.pid())?;
-    // All families of the contract but those that the kernel may lack.
-    ensure!(
-        before.len() >= 52,
-        "only {} values to compare",
-        before.len()
-    );
-    let labels = [("namespace", ""), ("pod", ""), ("container", "ns-values")];
-    let wrong = differences(&metrics, &labels, &before, &after);
-    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-    as_made(&metrics)?;
-    as_ss_counts(&metrics, netns.pid())?;
+    for source in ["proc", "kernel"] {
+        if source == "kernel" {
+            testkit::require!(require::bpf(), require::btf());
+        }
+        let monitor = monitor(&["--collector.counters", source])?;
+        let before = namespace_values(netns.pid())?;
+        let metrics = monitor.metrics()?;
+        let after = namespace_values(netns.pid())?;
+        // All families of the contract but those that the kernel may lack.
+        ensure!(
+            before.len() >= 52,
+            "only {} values to compare",
+            before.len()
+        );
+        let labels = [("namespace", ""), ("pod", ""), ("container", "ns-values")];
+        let wrong = differences(&metrics, &labels, &before, &after);
+        ensure!(wrong.is_empty(), "{source}:\n{}", wrong.join("\n"));
+        let in_use = metrics.value("container_monitor_counters_source", &[("source", source)])?;
+        ensure!(in_use == 1.0, "{source} is not used: {:?}", monitor.log());
+        as_made(&metrics)?;
+        as_ss_counts(&metrics, netns.pid())?;
+        monitor.stop()?;
+    }
     drop(held);
     Ok(())
+}
+
+/// Every counter that the kernel numbers, under its own name: the file shows the same.
+#[test]
+fn the_kernel_s_own_counters_are_those_of_the_files_to_the_digit() -> Result<()> {
+    testkit::require!(require::root(), require::bpf(), require::btf());
+    let netns = Netns::new("ns-digits")?;
+    let held = netns.enter(|| {
+        let mut held = Vec::new();
+        connections("127.0.0.1:81", "127.0.0.1:81", &mut held)?;
+        connections("[::1]:82", "[::1]:82", &mut held)?;
+        full_queue(&mut held)?;
+        others(&mut held)?;
+        Ok(held)
+    })?;
+    let fields = "--collector.netstat.fields=^(Tcp|TcpExt|Udp|Udp6)_";
+    let values = |source: &str| -> Result<BTreeMap<_, f64>> {
+        let monitor = monitor(&["--collector.counters", source, fields])?;
+        let metrics = monitor.metrics()?;
+        let of_files = ["_tcp_", "_tcpext_", "_udp_", "_udp6_"];
+        let mut values = BTreeMap::new();
+        for sample in metrics.labelled(&[("container", "ns-digits")]) {
+            let of_file = of_files.iter().any(|part| sample.name.contains(part));
+            if of_file && sample.name != "container_network_tcp_sockets" {
+                values.insert((sample.name.clone(), sample.labels.clone()), sample.value);
+            }
+        }
+        if source == "kernel" {
+            for file in ["snmp", "snmp6", "netstat"] {
+                let labels = [("collector", file)];
+                let read =
+                    metrics.value("container_monitor_collector_duration_seconds", &labels)?;
+                ensure!(read == 0.0, "{file} was read: {:?}", monitor.log());
+            }
+        }
+        monitor.stop()?;
+        Ok(values)
+    };
+    // Clients at a full queue try again now and then: the same before and after means quiet.
+    let mut last = values("proc")?;
+    for _ in 0..5 {
+        let kernel = values("kernel")?;
+        let next = values("proc")?;
+        if next == last {
+            ensure!(last.len() > 150, "only {} values", last.len());
+            ensure!(kernel == last, "{kernel:?}\n{last:?}");
+            drop(held);
+            return Ok(());
+        }
+        last = next;
+    }
+    bail!("never quiet")
 }
 
 fn inuse(metrics: &Metrics, protocol: &str) -> Result<u64> {

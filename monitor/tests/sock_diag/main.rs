@@ -70,11 +70,13 @@ fn states(counts: &StateCounts) -> ss::States {
     states
 }
 
-/// Accept queues by port, length and limit, both families summed.
-fn queues(listeners: impl IntoIterator<Item = (u16, u64, u64)>) -> BTreeMap<u16, (u64, u64)> {
-    let mut queues = BTreeMap::<u16, (u64, u64)>::new();
-    for (port, length, limit) in listeners {
-        let queue = queues.entry(port).or_default();
+/// Length and limit of accept queues, by port and family.
+type Queues = BTreeMap<(u16, &'static str), (u64, u64)>;
+
+fn queues(listeners: impl IntoIterator<Item = ss::Listener>) -> Queues {
+    let mut queues = Queues::new();
+    for (port, family, length, limit) in listeners {
+        let queue = queues.entry((port, family)).or_default();
         *queue = (queue.0 + length, queue.1 + limit);
     }
     queues
@@ -112,7 +114,8 @@ fn expect(netns: &Netns, expected: &ss::States) -> Result<StateCounts> {
 
     let ours = dump.table.listeners.iter().map(|listener| {
         let port = listener.port.unwrap_or(0);
-        (port, listener.length, listener.limit)
+        let family = listener.family.as_str();
+        (port, family, listener.length, listener.limit)
     });
     let (ours, theirs) = (queues(ours), queues(ss::listeners(netns.pid())?));
     ensure!(ours == theirs, "{ours:?}, and by ss {theirs:?}");

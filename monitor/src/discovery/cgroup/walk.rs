@@ -43,10 +43,12 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// Looks at every process whose network namespace is `wanted`.
+    /// Looks at every process whose network namespace is `wanted`. Of the host's own, those count
+    /// that are in a container's cgroup.
     pub(super) fn take(
         procfs: &ProcFs,
         buffer: &mut Vec<u8>,
+        host_inode: u64,
         wanted: impl Fn(u64) -> bool,
     ) -> io::Result<Self> {
         let mut walk = Self::default();
@@ -75,12 +77,16 @@ impl Walk {
             if procfs.read(path, buffer).is_err() {
                 continue;
             }
+            let container =
+                of_process(buffer).map(|container| (container.id.to_owned(), container.runtime));
+            if inode == host_inode && container.is_none() {
+                continue;
+            }
             walk.members.push(Member {
                 pid,
                 thread,
                 inode,
-                container: of_process(buffer)
-                    .map(|container| (container.id.to_owned(), container.runtime)),
+                container,
             });
         }
         Ok(walk)

@@ -223,7 +223,12 @@ fn btf_that_lies() -> Result<()> {
         ("net", "mib", 8, ("kernel", "proc")),
         ("net", "mib", 1 << 20, ("kernel", "proc")),
         ("bpf_array", "aux", 8, ("kernel", "kernel")),
-        ("ns_common", "inum", 4, all),
+        // Namespaces are known by their cookies.
+        ("ns_common", "inum", 4, ("kernel", "kernel")),
+        ("net", "net_cookie", 8, all),
+        // Only the own namespace is met: the others are read from their files.
+        ("net", "list", 8, ("kernel", "kernel")),
+        ("task_struct", "nsproxy", 8, all),
         ("nsproxy", "net_ns", 8, all),
     ] {
         let sysfs = lie::sysfs(structure, member, bytes)?;

@@ -62,6 +62,10 @@ const RETRIES: u64 = 4;
 /// Above which the end marks of `lhash2` begin (`LISTENING_NULLS_BASE`).
 const LISTENING_NULLS_BASE: u64 = 1 << 29;
 
+/// Most buckets that a table has; the kernel's own bound on `ehash` is lower, unless somebody
+/// boots it with another one.
+const MOST_BUCKETS: u64 = 1 << 24;
+
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
@@ -188,7 +192,8 @@ extern "C" fn sockets(context: *mut c_void) -> u32 {
     } else {
         info.established()
     };
-    if net.ops() != ops || address != table || first >= buckets {
+    let is_table = buckets & (buckets - 1) == 0 && buckets <= MOST_BUCKETS;
+    if net.ops() != ops || address != table || !is_table || first >= buckets {
         return GONE;
     }
     let walk = WALK.get();

@@ -14,8 +14,8 @@ use monitor_ebpf::{
 use super::{KernelNamespace, Passes, SLICE, sys};
 use crate::tcp::{Entry, Listener, SocketTable, StateCounts};
 
-/// More slices than any table is worth: a bound on a table that seems to grow.
-const MOST_SLICES: u32 = 1 << 20;
+/// More slices than any table is worth, which is 8 s: a bound on a walk that is led astray.
+const MOST_SLICES: u32 = 1 << 15;
 
 /// A pass over the tables, and what it cost.
 #[derive(Clone, Debug)]

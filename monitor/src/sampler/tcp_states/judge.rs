@@ -9,6 +9,9 @@ use crate::sampler::facts::FactReader;
 use crate::tcp::StateCounts;
 use crate::tcp::invariants::Facts;
 
+/// Sockets by namespace.
+type Sums = HashMap<u64, StateCounts>;
+
 /// Most namespaces whose files are read again in one collection because what they said before
 /// does not fit.
 const MOST: usize = 64;
@@ -44,9 +47,10 @@ impl Judge {
         targets: &[NamedTarget<'_>],
         counters: &[Option<Counters>],
     ) -> Verdict {
-        let mut sums: HashMap<u64, StateCounts> = HashMap::new();
+        let (mut by_key, mut by_inode) = (Sums::new(), Sums::new());
         for entry in &look.table.entries {
-            *sums.entry(entry.inode).or_default() += &entry.counts;
+            *by_key.entry(entry.key.netns).or_default() += &entry.counts;
+            *by_inode.entry(entry.inode).or_default() += &entry.counts;
         }
         let mut verdict = Verdict::default();
         let mut again = 0;
@@ -59,7 +63,11 @@ impl Judge {
                 continue;
             }
             let inode = target.target.inode;
-            let counts = sums.get(&inode).copied().unwrap_or_default();
+            let counts = match target.cookie.filter(|_| look.has_cookie) {
+                Some(cookie) => by_key.get(&cookie),
+                None => by_inode.get(&inode),
+            };
+            let counts = counts.copied().unwrap_or_default();
             let mut mismatch = Facts::mismatch(&counts, &before, &before);
             if mismatch > 0 && again < MOST {
                 again += 1;

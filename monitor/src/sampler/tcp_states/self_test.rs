@@ -9,6 +9,7 @@ use monitor_ebpf::{Family, TcpState};
 use socket2::{Domain, Socket, Type};
 
 use crate::ebpf::passes::Passes;
+use crate::netns::visit;
 use crate::tcp::{SocketTable, StateCounts};
 
 /// The listener's limit: not a number that others choose.
@@ -49,6 +50,14 @@ pub fn self_test(passes: &mut Passes) -> Result<(), SelfTestError> {
         return Ok(());
     };
     let (table, own) = look(passes)?;
+    if let Ok(cookie) = visit::own_cookie()
+        && passes.has_cookie()
+        && cookie != own
+    {
+        return Err(SelfTestError::NotFound(format!(
+            "of the own network namespace's cookie, which is {cookie}, it says {own}"
+        )));
+    }
     let found = table
         .listeners
         .iter()

@@ -46,8 +46,6 @@ const DISCOVERY: &str = "discovery";
 pub struct Parts {
     /// The proc file system.
     pub procfs: Arc<ProcFs>,
-    /// What places containers into namespaces.
-    pub placer: Placer,
     /// All runtimes' containers.
     pub inventory: Arc<Inventory>,
     /// When to scan `/proc` for containers.
@@ -78,6 +76,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Collector {
     parts: Parts,
+    placer: Placer,
     host: HostNamespace,
     init: Arc<Process>,
     scan: ScanSource,
@@ -96,15 +95,17 @@ impl Collector {
     /// # Errors
     /// The host's network namespace cannot be looked at: process 1 is out of reach.
     pub fn new(parts: Parts) -> io::Result<Self> {
+        let placer = Placer::new(Arc::clone(&parts.procfs), parts.cookies)?;
         let init = Arc::new(parts.procfs.host_process()?);
         let cookie = parts
             .cookies
             .then(|| visit::in_each(&[&init], |_| visit::own_cookie()).pop());
         let host = HostNamespace {
-            inode: parts.placer.host_inode(),
+            inode: placer.host_inode(),
             cookie: cookie.flatten().and_then(Result::ok),
         };
         Ok(Self {
+            placer,
             host,
             init,
             scan: ScanSource::new(parts.scan),
@@ -183,11 +184,8 @@ impl Collector {
     fn place(&mut self, status: &mut OwnStatus) -> Placement {
         let start = Instant::now();
         let Parts {
-            inventory,
-            procfs,
-            placer,
-            ..
-        } = &mut self.parts;
+            inventory, procfs, ..
+        } = &self.parts;
         // Before the containers: who says that its list is complete has it complete by then.
         let sources = inventory.sources();
         let containers = inventory.containers();
@@ -196,7 +194,7 @@ impl Collector {
             .iter()
             .map(|container| container.id.as_str())
             .collect();
-        let placement = placer.place(&containers, |known| {
+        let placement = self.placer.place(&containers, |known| {
             if scans {
                 self.scan.containers(procfs, self.host.inode, known, &ids)
             } else {

@@ -26,7 +26,7 @@ use crate::discovery::docker::{self, Demand};
 use crate::ebpf::OBJECT_SOURCES;
 use crate::metrics::own::{BuildInfo, OwnMetrics};
 use crate::metrics::{HostFiles, Schema};
-use crate::netns::{Placer, visit};
+use crate::netns::visit;
 use crate::procfs::{ProcFs, Process};
 use crate::sampler::tcp_states::TcpStateSampler;
 use crate::sampler::transitions::TransitionSampler;
@@ -66,7 +66,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     warn_of_own_pid_namespace(&config.procfs);
     let cookies = visit::own_cookie().is_ok();
     // Before the programs are loaded, which is in vain without it.
-    let placer = Placer::new(Arc::clone(&procfs), cookies).context(OUT_OF_REACH)?;
+    procfs
+        .host_process()
+        .and_then(|init| init.netns_inode())
+        .context(OUT_OF_REACH)?;
     let schema = schema(&config, &procfs)?;
     let mut programs = Programs::load(&config, cookies)?;
     forward_warnings(programs.transitions.as_mut());
@@ -97,7 +100,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         cgroups: Cgroups::open(&config.sysfs),
         schema,
         procfs,
-        placer,
+
         inventory: Arc::clone(&inventory),
         scan: config.scan,
         host_network: config.host_network,

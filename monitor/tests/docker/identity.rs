@@ -87,9 +87,13 @@ pub(crate) fn one_owner_a_namespace(fleet: &mut Fleet) -> Result<()> {
 }
 
 pub(crate) fn host_network(fleet: &mut Fleet) -> Result<()> {
-    let scoped = |sample: &&testkit::metrics::Sample| {
-        sample.name != INFO && sample.name != "container_network_tcp_transitions_total"
-    };
+    // What is a fact of the container itself.
+    let own = [
+        INFO,
+        "container_network_tcp_transitions_total",
+        "container_network_tcp_sockets",
+    ];
+    let scoped = |sample: &&testkit::metrics::Sample| !own.contains(&&*sample.name);
     let metrics = fleet.scrape(&[])?;
     for name in ["hosty", "/"] {
         let series = metrics.labelled(&[("container", name)]);

@@ -10,6 +10,7 @@ mod fleet;
 mod identity;
 mod lifecycle;
 mod outage;
+mod states;
 mod values;
 
 use std::time::Instant;
@@ -35,6 +36,12 @@ const CHECKS: &[(&str, Check)] = &[
     ("values are the files'", values::values_are_the_files),
     ("values are those of ss", values::values_are_those_of_ss),
     ("a thousand connections", values::a_thousand_connections),
+    ("states are those of ss", states::states_are_those_of_ss),
+    ("containers of a pod", states::containers_of_a_pod),
+    (
+        "containers on the host's network",
+        states::containers_on_the_host_s_network,
+    ),
     ("an exited leader", values::an_exited_leader),
     ("stopped", lifecycle::stopped),
     ("killed from outside", lifecycle::killed_from_outside),

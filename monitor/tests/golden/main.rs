@@ -18,7 +18,6 @@ use container_monitor::discovery::scan::ScanMode;
 use container_monitor::discovery::{Inventory, SourceState};
 use container_monitor::metrics::own::{BuildInfo, OwnMetrics};
 use container_monitor::metrics::{CounterFile, Schema};
-use container_monitor::netns::Placer;
 use container_monitor::procfs::ProcFs;
 use container_monitor::sampler::tcp_states::{Pace, TcpStateSampler, TcpStatesMode};
 use testkit::metrics::Metrics;
@@ -180,7 +179,6 @@ fn collect(tree: &mut Tree) -> Result<String> {
         tcp_states: TcpStateSampler::new(TcpStatesMode::Off, false, pace, &schema, &files),
         passes: None,
         cgroups: Cgroups::open(&tree.root()),
-        placer: Placer::new(Arc::clone(&procfs), false)?,
         procfs,
         inventory,
         scan: ScanMode::Always,

@@ -21,13 +21,16 @@ const BLOCKS: [(CounterFile, &str, &str, usize); 4] = [
 
 /// Fields whose constant is not their name in capitals (`snmp4_net_list` and its kin in
 /// `net/ipv4/proc.c`).
-const OTHER_NAMES: [(&str, &str); 11] = [
+const OTHER_NAMES: [(&str, &str); 14] = [
     ("InCsumErrors", "CSUMERRORS"),
     ("TW", "TIMEWAITED"),
     ("TWRecycled", "TIMEWAITRECYCLED"),
     ("TWKilled", "TIMEWAITKILLED"),
     ("PAWSActive", "PAWSACTIVEREJECTED"),
     ("PAWSEstab", "PAWSESTABREJECTED"),
+    ("PAWSOldAck", "PAWS_OLD_ACK"),
+    ("PAWSTimewait", "PAWS_TW_REJECTED"),
+    ("BeyondWindow", "BEYOND_WINDOW"),
     ("TCPSackShifted", "SACKSHIFTED"),
     ("TCPSackMerged", "SACKMERGED"),
     ("TCPSackShiftFallback", "SACKSHIFTFALLBACK"),

@@ -18,8 +18,8 @@ pub use namespace::{
     Namespaces, SCRATCH_WORDS,
 };
 pub use sockets::{
-    Family, GONE, ListenerKey, ListenerKeyWords, MAX_LISTENERS, MAX_PORTS, Pass, PassWords, Queue,
-    QueueWords, SOCKET_SLOTS, Sockets, SocketsWords, Table, socket_slot,
+    COMMON_LEN, Family, GONE, ListenerKey, ListenerKeyWords, MAX_LISTENERS, MAX_PORTS, Pass,
+    PassWords, Queue, QueueWords, SOCKET_SLOTS, Sockets, SocketsWords, Table, socket_slot,
 };
 pub use state::{PAIRS, TcpState, UNLISTED, slot};
 pub use transitions::{Problems, ProblemsWords, SLOTS, Transitions, TransitionsWords};

@@ -11,6 +11,10 @@ pub const MAX_PORTS: u64 = 512;
 /// Most listening ports of all keys together.
 pub const MAX_LISTENERS: u32 = 8192;
 
+/// Bytes of a socket that are read at once, and all that is wanted of `struct sock_common` must be
+/// in; a power of two.
+pub const COMMON_LEN: u64 = 128;
+
 /// What the program returns where the table is no more what user space took it for.
 pub const GONE: u32 = u32::MAX;
 

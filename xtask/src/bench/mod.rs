@@ -7,8 +7,11 @@
 
 mod cpu;
 mod ebpf;
+mod sockets;
+mod throughput;
 mod ways;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -29,6 +32,9 @@ pub(crate) struct Args {
     /// How many network namespaces
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u16).range(1..=2000))]
     namespaces: u16,
+    /// How many TCP sockets in them, connected over loopback
+    #[arg(long, default_value_t = 16_000, value_parser = clap::value_parser!(u16).range(0..=18_000))]
+    sockets: u16,
     /// Rounds whose median is taken; of the ways that take seconds, at most three
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
@@ -58,22 +64,31 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let pids: Vec<u32> = namespaces.iter().map(Netns::pid).collect();
 
-    let daemon = Monitor::start(&exe, &["serve", "--discovery", "cgroup"])?;
-    daemon.wait_ready()?;
-    let seen = daemon.metrics()?.series("container_network_info").len();
+    let held = sockets::hold(&namespaces, usize::from(args.sockets))?;
+
+    let daemons = Daemons::start(&exe)?;
+    let seen = daemons
+        .kernel
+        .metrics()?
+        .series("container_network_info")
+        .len();
     if seen != count {
         eprintln!("warning: the daemon reads {seen} containers, the other ways {count}");
     }
-    let times = measure(&daemon, &pids, usize::from(args.rounds))?;
-    let program = namespaces
-        .first()
-        .map(|first| ebpf::cost_of_an_event(daemon.pid(), first))
-        .context("no namespace")?;
-    let text = daemon.get("/metrics")?.text()?;
-    let resident = daemon.rss_bytes()?;
+    let times = measure(&daemons, &pids, usize::from(args.rounds))?;
+    let text = daemons.kernel.get("/metrics")?.text()?;
+    let metrics = Metrics::parse(&text)?;
+    let resident = daemons.kernel.rss_bytes()?;
+    daemons.files.stop()?;
+    drop(held);
+    let first = namespaces.first().context("no namespace")?;
+    let daemon = daemons.kernel;
+    let program = ebpf::cost_of_an_event(daemon.pid(), first);
+    let served = throughput::measure(&daemon, first)?;
     daemon.stop()?;
 
     let mut lines = times.lines();
+    lines.extend(own_lines(&metrics)?);
     lines.push(match program {
         Ok(cost) => line(
             &format!("eBPF program, an event ({} events)", cost.events),
@@ -81,6 +96,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ),
         Err(error) => line("eBPF program", &format!("not measured: {error:#}")),
     });
+    lines.extend(served.lines());
     lines.push(line(
         "resident memory of the daemon",
         &format!("{:.1} MB", mega(resident)),
@@ -89,7 +105,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "a scrape",
         &format!(
             "{} series, {:.2} MB",
-            Metrics::parse(&text)?.samples.len(),
+            metrics.samples.len(),
             mega(text.len() as u64)
         ),
     ));
@@ -97,22 +113,87 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// A monitor that reads the kernel's tables, and one that has to do without.
+#[derive(Debug)]
+struct Daemons {
+    kernel: Monitor,
+    files: Monitor,
+}
+
+impl Daemons {
+    fn start(exe: &Path) -> Result<Self> {
+        let start = |states: &str, counters: &str| -> Result<Monitor> {
+            let args = [
+                "serve",
+                "--discovery=cgroup",
+                // Every scrape looks.
+                "--collector.tcp-states.min-interval=0s",
+                "--collector.tcp-states.max-duration=1h",
+                states,
+                counters,
+            ];
+            let daemon = Monitor::start(exe, &args)?;
+            daemon.wait_ready()?;
+            Ok(daemon)
+        };
+        Ok(Self {
+            kernel: start(
+                "--collector.tcp-states=kernel",
+                "--collector.counters=kernel",
+            )?,
+            files: start(
+                "--collector.tcp-states=sock_diag",
+                "--collector.counters=proc",
+            )?,
+        })
+    }
+}
+
+/// What the monitor says of its last scrape.
+fn own_lines(metrics: &Metrics) -> Result<Vec<Vec<String>>> {
+    let own = |name: &str, labels: &[(&str, &str)]| {
+        let value = metrics.value(&format!("container_monitor_{name}"), labels)?;
+        Ok::<_, anyhow::Error>(format!("{:.2} ms", value * 1e3))
+    };
+    let sockets = metrics.value("container_monitor_tcp_states_sockets", &[])?;
+    let counters = [("collector", "counters")];
+    Ok(vec![
+        line(
+            &format!("— the pass over all socket tables ({sockets} sockets)"),
+            &own("tcp_states_duration_seconds", &[])?,
+        ),
+        line(
+            "— its longest slice",
+            &own("tcp_states_longest_slice_seconds", &[])?,
+        ),
+        line(
+            "— the pass over all namespaces' counters",
+            &own("collector_duration_seconds", &counters)?,
+        ),
+    ])
+}
+
 /// What was timed, a value a round.
 #[derive(Debug, Default)]
 struct Times {
     scrape: Vec<Duration>,
     scrape_cpu: Vec<Duration>,
+    fallback: Vec<Duration>,
     floor: Vec<Duration>,
     socket_tables: Vec<Duration>,
     ss: Vec<Duration>,
 }
 
 /// Every way once, then round by round.
-fn measure(daemon: &Monitor, pids: &[u32], rounds: usize) -> Result<Times> {
-    let scrape = || daemon.get("/metrics").and_then(|answer| answer.text());
+fn measure(daemons: &Daemons, pids: &[u32], rounds: usize) -> Result<Times> {
+    let ask = |daemon: &Monitor| daemon.get("/metrics").and_then(|answer| answer.text());
+    let daemon = &daemons.kernel;
+    let scrape = || ask(daemon);
+    let fallback = || ask(&daemons.files);
     let floor = ways::Files::new(pids, &ways::COUNTERS);
     let socket_tables = ways::Files::new(pids, &ways::SOCKET_TABLES);
     scrape()?;
+    fallback()?;
     floor.read()?;
     let mut times = Times::default();
     for round in 0..rounds {
@@ -121,6 +202,7 @@ fn measure(daemon: &Monitor, pids: &[u32], rounds: usize) -> Result<Times> {
         times.scrape.push(time(scrape)?);
         times.scrape_cpu.push(cpu::time_of(daemon.pid())? - cpu);
         times.floor.push(time(|| floor.read())?);
+        times.fallback.push(time(fallback)?);
         if round < SLOW_ROUNDS {
             times.socket_tables.push(time(|| socket_tables.read())?);
             times.ss.push(time(|| ways::ss(pids))?);
@@ -144,6 +226,10 @@ impl Times {
         let rows = [
             ("GET /metrics of the daemon", &self.scrape),
             ("— its CPU time, all threads", &self.scrape_cpu),
+            (
+                "the same with sock_diag and the files of /proc",
+                &self.fallback,
+            ),
             (
                 "floor: open, read, close the same 5 files of each, one thread",
                 &self.floor,
@@ -173,9 +259,10 @@ fn title(args: &Args) -> String {
     let system = rustix::system::uname();
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
     format!(
-        "{} network namespaces, Linux {}, {cpus} CPUs; medians of {} interleaved rounds ({} of the \
+        "{} network namespaces, {} TCP sockets, Linux {}, {cpus} CPUs; medians of {} interleaved rounds ({} of the \
          last two ways)",
         args.namespaces,
+        args.sockets,
         system.release().to_string_lossy(),
         args.rounds,
         SLOW_ROUNDS.min(usize::from(args.rounds)),

@@ -21,7 +21,7 @@ use monitor_ebpf::{
     Sockets, Table, TcpState, socket_slot,
 };
 
-use crate::kernel::{Memory as _, Net, Probe, Sock};
+use crate::kernel::{Memory as _, Net, Probe, SK_NET, Sock};
 use crate::namespaces::{HashInfo, current_net};
 use crate::state::{State, repeat};
 
@@ -51,10 +51,14 @@ offsets! {
 
 /// Bucket heads that are read at a time; a power of two.
 const CHUNK: u32 = 256;
+/// Words of a chunk: those of `lhash2` take two each, their lock and their head; a power of two.
+const HEADS_LEN: usize = 2 * CHUNK as usize;
 /// Heads of a chunk that are looked at together; a power of two.
 const GROUP: u32 = 8;
 /// Sockets of a chain that are kept aside at a time; a power of two.
 const PENDING_LEN: u64 = 64;
+/// [`monitor_ebpf::COMMON_LEN`], as a length.
+const COMMON_LEN: usize = monitor_ebpf::COMMON_LEN as usize;
 /// Most times that a chain is looked at anew, be it for its length or because it moved.
 const ROUNDS: u32 = 1024;
 /// Most times that a chain that moved is followed again.
@@ -107,14 +111,18 @@ static LISTENERS: HashMap<ListenerKey, Queue> = HashMap::with_max_entries(MAX_LI
 #[map]
 static PASS: Array<Pass> = Array::with_max_entries(1, 0);
 
-/// The heads of the buckets of a chunk.
+/// The buckets of a chunk, as they lie in the table.
 #[unsafe(no_mangle)]
-static HEADS: State<[u64; CHUNK as usize]> = State::new([0; CHUNK as usize]);
+static HEADS: State<[u64; HEADS_LEN]> = State::new([0; HEADS_LEN]);
 
 /// Sockets of a chain that were seen and are not counted yet.
 #[unsafe(no_mangle)]
 static PENDING: State<[Pending; PENDING_LEN as usize]> =
     State::new([Pending::NONE; PENDING_LEN as usize]);
+
+/// The beginning of the socket that is looked at, and 8 bytes more.
+#[unsafe(no_mangle)]
+static COMMON: State<[u64; COMMON_LEN / 8 + 1]> = State::new([0; COMMON_LEN / 8 + 1]);
 
 /// The walk that is under way.
 #[unsafe(no_mangle)]
@@ -130,8 +138,6 @@ struct Walk {
     which: u64,
     /// The next bucket; within a chunk, its first one.
     next: u64,
-    /// Where in the chunk the group of buckets begins.
-    group: u64,
     /// When to stop, by the kernel's clock.
     deadline: u64,
     /// The bucket whose chain is followed.
@@ -152,7 +158,6 @@ impl Walk {
         buckets: 0,
         which: 0,
         next: 0,
-        group: 0,
         deadline: 0,
         bucket: 0,
         node: 0,
@@ -211,19 +216,26 @@ extern "C" fn sockets(context: *mut c_void) -> u32 {
 /// Looks at [`CHUNK`] buckets, or at what is left.
 extern "C" fn chunk(_index: u32, _context: *mut c_void) -> c_long {
     let walk = WALK.get();
+    let is_listening = walk.which == Table::Listening as u64;
     let count = (walk.buckets - walk.next).min(u64::from(CHUNK));
-    if walk.which != Table::Listening as u64 {
-        let heads = HEADS.get().as_mut_ptr().cast::<u8>();
-        // SAFETY: `count` is no more than there is room for; the mask says so to the verifier.
-        let heads = unsafe { core::slice::from_raw_parts_mut(heads, 8 * (count as usize & 0x1ff)) };
-        let from = walk.table + 8 * walk.next;
-        // SAFETY: the helper checks the address.
-        if unsafe { bpf_probe_read_kernel_buf(from as *const u8, heads) }.is_err() {
-            return 1;
-        }
+    let stride = stride(is_listening);
+    let heads = HEADS.get().as_mut_ptr().cast::<u8>();
+    // Buckets that are longer, as with a lock that is watched, are cut off here and left out
+    // below: `bucket` reads their heads itself.
+    let size = (count * stride) as usize;
+    let size = if size > 8 * HEADS_LEN {
+        8 * HEADS_LEN
+    } else {
+        size
+    };
+    // SAFETY: it is no more than there is room for.
+    let heads = unsafe { core::slice::from_raw_parts_mut(heads, size) };
+    let from = walk.table + stride * walk.next;
+    // SAFETY: the helper checks the address.
+    if unsafe { bpf_probe_read_kernel_buf(from as *const u8, heads) }.is_err() {
+        return 1;
     }
-    walk.group = 0;
-    if walk.which == Table::Listening as u64 || count != u64::from(CHUNK) {
+    if is_listening || count != u64::from(CHUNK) {
         repeat(count as u32, bucket);
     } else {
         repeat(CHUNK / GROUP, group);
@@ -234,15 +246,23 @@ extern "C" fn chunk(_index: u32, _context: *mut c_void) -> c_long {
 
 /// Looks at [`GROUP`] buckets, most of which are empty, nearly always.
 extern "C" fn group(index: u32, _context: *mut c_void) -> c_long {
-    let (walk, heads) = (WALK.get(), HEADS.get());
-    let first = index * GROUP;
+    let first = (index * GROUP) & (CHUNK - GROUP);
+    // SAFETY: the mask keeps the group within the array.
+    let heads = unsafe { HEADS.get().as_ptr().add(first as usize) };
     let mut ends = 1;
-    for place in 0..GROUP {
-        ends &= heads[((first + place) & (CHUNK - 1)) as usize];
+    for place in 0..GROUP as usize {
+        // SAFETY: as above.
+        ends &= unsafe { heads.add(place).read() };
     }
-    if ends == 0 {
-        walk.group = u64::from(first);
-        repeat(GROUP, bucket);
+    if ends != 0 {
+        return 0;
+    }
+    for place in 0..GROUP {
+        // SAFETY: as above; volatile, so that they are not all kept from the loop before.
+        let head = unsafe { heads.add(place as usize).read_volatile() };
+        if !is_end(head) {
+            follow(u64::from(first + place), head);
+        }
     }
     0
 }
@@ -250,20 +270,38 @@ extern "C" fn group(index: u32, _context: *mut c_void) -> c_long {
 /// Counts the sockets of one bucket.
 extern "C" fn bucket(index: u32, _context: *mut c_void) -> c_long {
     let walk = WALK.get();
-    let index = walk.group + u64::from(index);
-    let head = if walk.which == Table::Listening as u64 {
-        head(walk, index)
+    let index = u64::from(index);
+    let is_listening = walk.which == Table::Listening as u64;
+    // The verifier must see the very value that is compared.
+    let at = core::hint::black_box(index * stride(is_listening) + offset(is_listening));
+    let head = if at < 8 * HEADS_LEN as u64 {
+        HEADS.get()[at as usize / 8 & (HEADS_LEN - 1)]
     } else {
-        HEADS.get()[(index & u64::from(CHUNK - 1)) as usize]
+        head(walk, index)
     };
-    if is_end(head) {
-        return 0;
+    if !is_end(head) {
+        follow(index, head);
     }
+    0
+}
+
+/// Counts the sockets of the chain that begins with `head`, at `index` of the chunk.
+#[inline(never)]
+fn follow(index: u64, head: u64) -> u64 {
+    let walk = WALK.get();
     walk.bucket = walk.next + index;
     walk.node = head;
     walk.pending = 0;
     walk.is_split = 0;
     walk.retries = 0;
+    // Most chains have one socket, and need no loop.
+    keep(walk);
+    if is_end(walk.node) && is_own_end(walk) {
+        if walk.pending > 0 {
+            count(0, core::ptr::null_mut());
+        }
+        return 0;
+    }
     repeat(ROUNDS, round);
     0
 }
@@ -271,14 +309,26 @@ extern "C" fn bucket(index: u32, _context: *mut c_void) -> c_long {
 /// The first node of a bucket of the chunk, or its end mark.
 #[inline(always)]
 fn head(walk: &Walk, index: u64) -> u64 {
-    let bucket = walk.next + index;
-    let address = if walk.which == Table::Listening as u64 {
-        walk.table + bucket * LHASH2_STRIDE.load() + LHASH2_HEAD.load()
-    } else {
-        walk.table + 8 * bucket
-    };
+    let is_listening = walk.which == Table::Listening as u64;
+    let bucket = walk.table + (walk.next + index) * stride(is_listening);
     // SAFETY: the helper checks the address.
-    unsafe { Probe::load(address as *const u8, 0) }
+    unsafe { Probe::load(bucket as *const u8, offset(is_listening)) }
+}
+
+/// Bytes of a bucket.
+#[inline(always)]
+fn stride(is_listening: bool) -> u64 {
+    if is_listening {
+        LHASH2_STRIDE.load()
+    } else {
+        8
+    }
+}
+
+/// Where in a bucket its chain begins.
+#[inline(always)]
+fn offset(is_listening: bool) -> u64 {
+    if is_listening { LHASH2_HEAD.load() } else { 0 }
 }
 
 /// Whether this is the end mark of a chain: a "nulls" value, which is odd, or a null pointer.
@@ -330,13 +380,20 @@ fn is_own_end(walk: &Walk) -> bool {
     walk.node == 0 || value == LISTENING_NULLS_BASE + walk.bucket
 }
 
-/// Keeps the chain's next socket aside.
+/// Keeps the chain's next socket aside, unless there is none or no more room.
 extern "C" fn step(_index: u32, _context: *mut c_void) -> c_long {
     let walk = WALK.get();
-    let node = walk.node;
-    if is_end(node) {
+    if is_end(walk.node) || walk.pending == PENDING_LEN {
         return 1;
     }
+    keep(walk);
+    0
+}
+
+/// Keeps the socket at the chain's next node aside, and goes on to the node after it.
+#[inline(never)]
+fn keep(walk: &mut Walk) -> u64 {
+    let node = walk.node;
     let is_listening = walk.which == Table::Listening as u64;
     let offset = if is_listening {
         LISTEN_NODE.load()
@@ -344,50 +401,74 @@ extern "C" fn step(_index: u32, _context: *mut c_void) -> c_long {
         SKC_NULLS_NODE.load()
     };
     let sock = Sock((node - offset) as *const u8);
-    // SAFETY: a struct sock or what was one a moment ago, and its fields' offsets.
-    let (state, family) = unsafe {
-        (
-            Probe::load::<u8>(sock.0, SKC_STATE.load()),
-            Probe::load::<u16>(sock.0, SKC_FAMILY.load()),
-        )
+    let common = COMMON.get();
+    // SAFETY: the helper checks the address; a struct sock is longer than this.
+    let read = unsafe {
+        let to = core::slice::from_raw_parts_mut(common.as_mut_ptr().cast::<u8>(), COMMON_LEN);
+        bpf_probe_read_kernel_buf(sock.0, to)
     };
+    if read.is_err() {
+        // Not memory any more: the chain's end, and not the right one.
+        walk.node = u64::MAX;
+        return 0;
+    }
+    // The node's first word is its successor.
+    walk.node = if is_listening && offset != SKC_NULLS_NODE.load() {
+        // SAFETY: as above.
+        unsafe { Probe::load(node as *const u8, 0) }
+    } else {
+        field(SKC_NULLS_NODE.load())
+    };
+    let state: u8 = field(SKC_STATE.load());
+    let family: u16 = field(SKC_FAMILY.load());
     let is_listener = state == TcpState::Listen as u8;
     let is_socket = (family == AF_INET || family == AF_INET6)
         && state > 0
         && state <= TcpState::REQUEST
         // In the wrong table: it was used again meanwhile.
         && is_listener == is_listening;
-    if is_socket {
-        let family = if family == AF_INET6 {
-            Family::Ipv6
-        } else {
-            Family::Ipv4
-        };
-        let is_full = state != TcpState::TimeWait as u8 && state != TcpState::REQUEST;
-        let net = sock.net::<Probe>();
-        let pending = pending(walk.pending);
-        pending.net = net.0 as u64;
-        pending.netns = net.key::<Probe>();
-        pending.cgroup = if is_full {
-            sock.cgroup_id::<Probe>()
-        } else {
-            0
-        };
-        pending.slot = socket_slot(family, state_of(sock, state)) as u64;
-        if is_listening {
-            // SAFETY: as above.
-            unsafe {
-                let port: u16 = Probe::load(sock.0, SKC_NUM.load());
-                pending.port = u64::from(port);
-                pending.length = u64::from(Probe::load::<u32>(sock.0, SK_ACK_BACKLOG.load()));
-                pending.limit = u64::from(Probe::load::<u32>(sock.0, SK_MAX_ACK_BACKLOG.load()));
-            }
-        }
-        walk.pending += 1;
+    if !is_socket {
+        return 0;
     }
-    // SAFETY: the node's first word is its successor.
-    walk.node = unsafe { Probe::load(node as *const u8, 0) };
+    let family = if family == AF_INET6 {
+        Family::Ipv6
+    } else {
+        Family::Ipv4
+    };
+    let is_full = state != TcpState::TimeWait as u8 && state != TcpState::REQUEST;
+    let net: u64 = field(SK_NET.load());
+    let kept = pending(walk.pending);
+    kept.net = net;
+    kept.netns = Net(net as *const u8).key::<Probe>();
+    kept.cgroup = if is_full {
+        sock.cgroup_id::<Probe>()
+    } else {
+        0
+    };
+    kept.slot = socket_slot(family, state_of(sock, state)) as u64;
+    if is_listening {
+        // SAFETY: a struct sock or what was one a moment ago, and its fields' offsets.
+        unsafe {
+            kept.port = u64::from(field::<u16>(SKC_NUM.load()));
+            kept.length = u64::from(Probe::load::<u32>(sock.0, SK_ACK_BACKLOG.load()));
+            kept.limit = u64::from(Probe::load::<u32>(sock.0, SK_MAX_ACK_BACKLOG.load()));
+        }
+    }
+    walk.pending += 1;
     0
+}
+
+/// A field of the socket whose beginning was read last.
+#[inline(always)]
+fn field<T: Copy>(offset: u64) -> T {
+    let common = COMMON.get().as_ptr().cast::<u8>();
+    // SAFETY: the mask keeps it within the buffer, which is 8 bytes longer.
+    unsafe {
+        common
+            .add(offset as usize & (COMMON_LEN - 1))
+            .cast::<T>()
+            .read_volatile()
+    }
 }
 
 /// The state that a socket is counted in.

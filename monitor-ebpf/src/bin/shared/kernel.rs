@@ -7,7 +7,7 @@ use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
 
 /// `offsetof(struct sock, __sk_common.skc_net.net)`
 #[unsafe(no_mangle)]
-static SK_NET: Global<u64> = Global::new(0);
+pub(crate) static SK_NET: Global<u64> = Global::new(0);
 
 /// `offsetof(struct sock, sk_cgrp_data)`; 0 where sockets have no cgroup.
 #[unsafe(no_mangle)]
@@ -68,13 +68,6 @@ impl Memory for Probe {
 pub(crate) struct Sock(pub(crate) *const u8);
 
 impl Sock {
-    /// `sk->sk_net`
-    #[inline(always)]
-    pub(crate) fn net<M: Memory>(self) -> Net {
-        // SAFETY: a struct sock, and its field's offset.
-        Net(unsafe { M::load(self.0, SK_NET.load()) })
-    }
-
     /// The id of the cgroup that the socket was made in; 0 where it is not known.
     #[inline(always)]
     pub(crate) fn cgroup_id<M: Memory>(self) -> u64 {

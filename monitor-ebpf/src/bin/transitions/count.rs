@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use monitor_ebpf::{Key, MAX_KEYS, Problems, SLOTS, Transitions, UNLISTED, slot};
 
-use crate::kernel::{Memory, Probe, Sock};
+use crate::kernel::{Memory, Net, Probe, SK_NET, Sock};
 
 const IPPROTO_TCP: u16 = 6;
 
@@ -84,7 +84,8 @@ fn count<M: Memory, C: EbpfContext>(context: &C, sock: Sock, old: i32, new: i32)
     if protocol::<M>(sock) != IPPROTO_TCP || old == new {
         return;
     }
-    let net = sock.net::<M>();
+    // SAFETY: a struct sock, and its field's offset.
+    let net = Net(unsafe { M::load(sock.0, SK_NET.load()) });
     let inode = net.inode::<M>();
     let key = Key {
         netns: net.key::<M>(),

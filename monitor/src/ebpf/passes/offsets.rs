@@ -1,5 +1,7 @@
 //! Globals of the object `passes`, and what of them it can do without.
 
+use monitor_ebpf::COMMON_LEN;
+
 use crate::ebpf::offsets::{Globals, Missing, Resolver};
 
 /// What both passes read: the ring of namespaces, and the tables of each.
@@ -26,6 +28,16 @@ pub(super) fn tables(resolver: &mut Resolver<'_>) -> Result<Globals, Missing> {
         ("SK_MAX_ACK_BACKLOG", "sock", &["sk_max_ack_backlog"]),
     ] {
         globals.set(name, resolver.offset(structure, path)?);
+    }
+    // The program reads these from one copy of the socket's beginning.
+    for name in ["SKC_FAMILY", "SKC_STATE", "SKC_NUM", "SKC_NULLS_NODE"] {
+        if globals.get(name) + 8 > COMMON_LEN {
+            let what = format!(
+                "{} in a socket's first {COMMON_LEN} bytes",
+                name.to_lowercase()
+            );
+            return Err(Missing(what));
+        }
     }
     // From Linux 5.19 to 6.1 it is a pointer, before and after a structure within.
     let death_row = resolver.member("net", &["ipv4", "tcp_death_row"])?;

@@ -202,21 +202,23 @@ impl Snapshot {
         host: Option<Labels>,
         names: &Names,
     ) {
+        let mut seen: HashMap<*const Container, ContainerSockets> = sample
+            .containers
+            .into_iter()
+            .map(|(container, sockets)| (Arc::as_ptr(container), sockets))
+            .collect();
         let members = placement.namespaces.iter().flat_map(|found| &found.members);
-        let mut named: BTreeMap<Identity, (ContainerSockets, bool)> = members
+        let mut named: Vec<(Identity, ContainerSockets, bool)> = members
             .chain(&placement.host_network)
             .map(|container| {
-                let nothing = ContainerSockets::default();
-                (names.identity(container), (nothing, !container.sandbox))
+                let sockets = seen.remove(&Arc::as_ptr(container)).unwrap_or_default();
+                (names.identity(container), sockets, !container.sandbox)
             })
             .collect();
-        for (container, sockets) in sample.containers {
-            let zeros = !container.sandbox;
-            named.insert(names.identity(container), (sockets, zeros));
-        }
+        named.sort_unstable_by(|(one, ..), (other, ..)| one.cmp(other));
         let labelled = named
             .into_iter()
-            .map(|(identity, (sockets, zeros))| NamedSockets {
+            .map(|(identity, sockets, zeros)| NamedSockets {
                 labels: identity.labels(),
                 sockets,
                 zeros,

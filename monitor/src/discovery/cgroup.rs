@@ -7,7 +7,7 @@
 //!
 //! A scan costs one `stat` call for each process of the machine and a small read for each one
 //! that may count. What it found last time it keeps: the guard on a process that still stands is
-//! not opened again. Pods' names, images and network modes are not to be had this way.
+//! not opened again, and after ten seconds its cgroup is not read again. Pods' names, images and network modes are not to be had this way.
 
 mod names;
 mod replacement;
@@ -16,11 +16,12 @@ mod walk;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub use replacement::{replacement, replacements};
 
 use self::names::{NetnsNames, unique_names};
-use self::walk::{Member, Walk};
+use self::walk::{Member, Standing, Walk};
 use crate::container::{Container, Runtime};
 use crate::discovery::container_id::short_id;
 use crate::procfs::{ProcFs, Process, stat};
@@ -28,6 +29,9 @@ use crate::procfs::{ProcFs, Process, stat};
 /// A clock tick of `/proc/<pid>/stat` in nanoseconds: `USER_HZ` is 100 on every architecture that
 /// eBPF and Rust's Linux targets have in common.
 const TICK_NS: u64 = 10_000_000;
+
+/// How long after it was first seen a process's cgroup is read again.
+const SETTLED: Duration = Duration::from_secs(10);
 
 /// The processes that form one container: those of one network namespace with one container id,
 /// or those of a namespace without any id.
@@ -38,6 +42,8 @@ type GroupKey = (u64, Option<String>);
 pub struct Scan {
     /// The containers, oldest first. Names are unique, and ids where they are not empty.
     pub containers: Vec<Arc<Container>>,
+    /// Inode number of each one's network namespace.
+    pub inodes: Vec<u64>,
     /// Processes whose network namespace could not be read for want of a right (or for another
     /// error that is no exit): what they belong to may be missing.
     pub denied: usize,
@@ -58,6 +64,8 @@ struct Known {
     /// The name before it was made unique.
     base_name: String,
     container: Arc<Container>,
+    /// When its process was first seen to stand for it.
+    since: Instant,
 }
 
 /// A container of this scan, not named yet.
@@ -88,9 +96,15 @@ impl Scanner {
         known: &HashSet<u64>,
         taken: &HashSet<&str>,
     ) -> io::Result<Scan> {
-        let walk = Walk::take(procfs, &mut self.buffer, host_netns_inode, |inode| {
-            !known.contains(&inode)
-        })?;
+        let now = Instant::now();
+        let standing = standing(&self.known, now);
+        let walk = Walk::take(
+            procfs,
+            &mut self.buffer,
+            host_netns_inode,
+            &standing,
+            |inode| !known.contains(&inode),
+        )?;
         let mut names = NetnsNames::new(procfs);
         let mut candidates = Vec::new();
         for (key, group) in groups(walk.members) {
@@ -103,7 +117,8 @@ impl Scanner {
         }
         candidates.sort_by_key(|candidate| (candidate.started, candidate.process.pid()));
         Ok(Scan {
-            containers: self.settle(candidates, taken),
+            inodes: candidates.iter().map(|candidate| candidate.key.0).collect(),
+            containers: self.settle(candidates, taken, now),
             denied: walk.denied,
         })
     }
@@ -119,11 +134,7 @@ impl Scanner {
         let inode = key.0;
         let standing = self.known.get(&key).and_then(|known| {
             let container = &known.container;
-            let stands = group.has(container.process.pid())
-                && container
-                    .process
-                    .netns_inode()
-                    .is_ok_and(|now| now == inode);
+            let stands = group.stands(container.process.pid());
             stands.then(|| (Arc::clone(&container.process), container.started))
         });
         let (process, started) = match standing {
@@ -159,7 +170,12 @@ impl Scanner {
     }
 
     /// Names the candidates and remembers them, with the old [`Arc`] where nothing changed.
-    fn settle(&mut self, candidates: Vec<Candidate>, taken: &HashSet<&str>) -> Vec<Arc<Container>> {
+    fn settle(
+        &mut self,
+        candidates: Vec<Candidate>,
+        taken: &HashSet<&str>,
+        now: Instant,
+    ) -> Vec<Arc<Container>> {
         let mut before = std::mem::take(&mut self.known);
         let names = unique_names(candidates.iter().map(|candidate| {
             let kept = before
@@ -177,7 +193,12 @@ impl Scanner {
                 Some(id) if !taken.contains(id.as_str()) && ids.insert(id.clone()) => id.clone(),
                 _ => String::new(),
             };
-            let container = match before.remove(&candidate.key) {
+            let old = before.remove(&candidate.key);
+            let since = old
+                .as_ref()
+                .filter(|old| Arc::ptr_eq(&old.container.process, &candidate.process))
+                .map_or(now, |old| old.since);
+            let container = match old {
                 Some(old)
                     if Arc::ptr_eq(&old.container.process, &candidate.process)
                         && old.container.name == name
@@ -203,11 +224,27 @@ impl Scanner {
                 Known {
                     base_name: candidate.base_name,
                     container,
+                    since,
                 },
             );
         }
         containers
     }
+}
+
+/// The processes of the last scan that have a guard, by id.
+fn standing(known: &HashMap<GroupKey, Known>, now: Instant) -> HashMap<u32, Standing<'_>> {
+    let all = known.iter().map(|((inode, id), known)| {
+        let container = &known.container;
+        let standing = Standing {
+            process: &container.process,
+            inode: *inode,
+            container: id.as_deref().map(|id| (id, container.runtime)),
+            is_settled: now - known.since >= SETTLED,
+        };
+        (container.process.pid(), standing)
+    });
+    all.collect()
 }
 
 /// Processes that belong together.
@@ -217,8 +254,9 @@ struct Group {
 }
 
 impl Group {
-    fn has(&self, pid: u32) -> bool {
-        self.members.iter().any(|member| member.pid == pid)
+    fn stands(&self, pid: u32) -> bool {
+        let mut members = self.members.iter();
+        members.any(|member| member.pid == pid && member.stands)
     }
 
     /// The member that started first and still lives, with its start in nanoseconds since boot.

@@ -60,15 +60,15 @@ impl ScanSource {
         }
     }
 
-    /// The containers in network namespaces other than the host's and those in `known`. Container
-    /// ids in `taken` are a runtime's.
+    /// The containers in network namespaces other than those in `known`, each with the inode number
+    /// of its own. Container ids in `taken` are a runtime's.
     pub fn containers(
         &mut self,
         procfs: &ProcFs,
         host_inode: u64,
         known: &HashSet<u64>,
         taken: &HashSet<&str>,
-    ) -> Vec<Arc<Container>> {
+    ) -> Vec<(Arc<Container>, u64)> {
         let scan = match self.scanner.scan(procfs, host_inode, known, taken) {
             Ok(scan) => scan,
             Err(error) => {
@@ -88,7 +88,7 @@ impl ScanSource {
                  missing (needs CAP_SYS_PTRACE)"
             );
         }
-        scan.containers
+        scan.containers.into_iter().zip(scan.inodes).collect()
     }
 
     /// Processes that the last scan was not allowed to look at.

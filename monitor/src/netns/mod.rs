@@ -121,12 +121,12 @@ impl Placer {
     }
 
     /// Finds the namespace of every container. `scan` is told the inode numbers of the namespaces
-    /// found so far and names containers in others. Containers without a living process are in
+    /// found so far and names containers in others, and where it has just seen them. Containers without a living process are in
     /// none.
     pub fn place(
         &mut self,
         containers: &[Arc<Container>],
-        scan: impl FnOnce(&HashSet<u64>) -> Vec<Arc<Container>>,
+        scan: impl FnOnce(&HashSet<u64>) -> Vec<(Arc<Container>, u64)>,
     ) -> Placement {
         self.stand_ins.retain(|_, (exited, _)| {
             containers
@@ -135,8 +135,10 @@ impl Placer {
         });
         let mut found = Found::default();
         self.locate(containers, &mut found);
-        let scanned = scan(&found.groups.keys().copied().collect());
-        self.locate(&scanned, &mut found);
+        for (container, inode) in scan(&found.groups.keys().copied().collect()) {
+            let process = Arc::clone(&container.process);
+            found.put(self.host_inode, inode, &container, process);
+        }
         Placement {
             namespaces: self.namespaces(found.groups),
             host_inode: self.host_inode,

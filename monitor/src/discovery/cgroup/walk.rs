@@ -1,5 +1,6 @@
 //! One pass over the processes of `/proc`: which of them count, and what container each is of.
 
+use std::collections::HashMap;
 use std::io;
 
 use crate::container::Runtime;
@@ -17,6 +18,20 @@ pub(super) struct Member {
     pub(super) inode: u64,
     /// Container id and runtime from its cgroup path.
     pub(super) container: Option<(String, Runtime)>,
+    /// Whether a guard says that it is still the process that was there at the last scan.
+    pub(super) stands: bool,
+}
+
+/// A process that was there at the last scan and has a guard.
+pub(super) struct Standing<'a> {
+    pub(super) process: &'a Process,
+    /// Its namespace then.
+    pub(super) inode: u64,
+    /// Its container then.
+    pub(super) container: Option<(&'a str, Runtime)>,
+    /// Whether it has been that container's for so long that it stays so: a runtime moves a process
+    /// into its cgroup a moment after it has made it.
+    pub(super) is_settled: bool,
 }
 
 impl Member {
@@ -49,12 +64,32 @@ impl Walk {
         procfs: &ProcFs,
         buffer: &mut Vec<u8>,
         host_inode: u64,
+        standing: &HashMap<u32, Standing<'_>>,
         wanted: impl Fn(u64) -> bool,
     ) -> io::Result<Self> {
         let mut walk = Self::default();
         // Process 1 is the host's by definition, and where it is out of our reach no container is
         // missing for it.
         for pid in procfs.pids()?.into_iter().filter(|&pid| pid != 1) {
+            // Through the guard it is one call to learn that it stands, and where.
+            let known = standing.get(&pid).and_then(|known| {
+                let inode = known.process.netns_inode().ok()?;
+                (inode == known.inode).then_some(known)
+            });
+            if let Some(known) = known.filter(|known| known.is_settled) {
+                if wanted(known.inode) {
+                    walk.members.push(Member {
+                        pid,
+                        thread: None,
+                        inode: known.inode,
+                        container: known
+                            .container
+                            .map(|(id, runtime)| (id.to_owned(), runtime)),
+                        stands: true,
+                    });
+                }
+                continue;
+            }
             let (thread, inode) = match procfs.netns_inode(pid) {
                 Ok(inode) => (None, inode),
                 Err(error) if is_gone(&error) => match living_thread(procfs, pid, buffer) {
@@ -87,6 +122,7 @@ impl Walk {
                 thread,
                 inode,
                 container,
+                stands: known.is_some(),
             });
         }
         Ok(walk)

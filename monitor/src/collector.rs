@@ -320,6 +320,7 @@ impl Collector {
             duration: look.duration,
             longest_slice: (!look.longest_slice.is_zero()).then_some(look.longest_slice),
             sockets: look.sockets,
+            folded: look.folded,
         });
         tcp_states.sample(placement, self.host, cgroups, start)
     }

@@ -7,7 +7,8 @@
 //!
 //! A scan costs one `stat` call for each process of the machine and a small read for each one
 //! that may count. What it found last time it keeps: the guard on a process that still stands is
-//! not opened again, and after ten seconds its cgroup is not read again. Pods' names, images and network modes are not to be had this way.
+//! not opened again, and after ten seconds its cgroup and name are not read again. Pods' names,
+//! images and network modes are not to be had this way.
 
 mod names;
 mod replacement;
@@ -30,7 +31,8 @@ use crate::procfs::{ProcFs, Process, stat};
 /// eBPF and Rust's Linux targets have in common.
 const TICK_NS: u64 = 10_000_000;
 
-/// How long after it was first seen a process's cgroup is read again.
+/// How long after it was first seen a process's cgroup and name are read again: it is moved into its
+/// cgroup, and becomes another program, a moment after it was made.
 const SETTLED: Duration = Duration::from_secs(10);
 
 /// The processes that form one container: those of one network namespace with one container id,
@@ -113,7 +115,7 @@ impl Scanner {
             if inode == host_netns_inode && id.is_some_and(|id| taken.contains(id)) {
                 continue;
             }
-            candidates.extend(self.candidate(procfs, &mut names, key, &group));
+            candidates.extend(self.candidate(procfs, &mut names, key, &group, now));
         }
         candidates.sort_by_key(|candidate| (candidate.started, candidate.process.pid()));
         Ok(Scan {
@@ -130,13 +132,18 @@ impl Scanner {
         names: &mut NetnsNames,
         key: GroupKey,
         group: &Group,
+        now: Instant,
     ) -> Option<Candidate> {
         let inode = key.0;
-        let standing = self.known.get(&key).and_then(|known| {
+        let known = self.known.get(&key);
+        let known = known.filter(|known| group.stands(known.container.process.pid()));
+        let standing = known.map(|known| {
             let container = &known.container;
-            let stands = group.stands(container.process.pid());
-            stands.then(|| (Arc::clone(&container.process), container.started))
+            (Arc::clone(&container.process), container.started)
         });
+        let settled_name = known
+            .filter(|known| now - known.since >= SETTLED)
+            .map(|known| known.base_name.clone());
         let (process, started) = match standing {
             Some(standing) => standing,
             None => {
@@ -144,10 +151,11 @@ impl Scanner {
                 (process, self.boot_time(procfs).saturating_add(since_boot))
             }
         };
-        let base_name = match &key.1 {
-            Some(id) => short_id(id).to_owned(),
-            None => match names.get(inode) {
-                Some(name) => name.to_owned(),
+        let base_name = match (&key.1, names.get(inode)) {
+            (Some(id), _) => short_id(id).to_owned(),
+            (None, Some(name)) => name.to_owned(),
+            (None, None) => match settled_name {
+                Some(name) => name,
                 None => walk::comm(&process, &mut self.buffer)?,
             },
         };

@@ -79,6 +79,8 @@ pub struct TcpLookStatus {
     pub longest_slice: Option<Duration>,
     /// Sockets seen.
     pub sockets: u64,
+    /// Those of them whose cgroup found no room.
+    pub folded: u64,
 }
 
 /// A source, and whether it is the one in use.
@@ -222,6 +224,10 @@ impl OwnMetrics {
             family(
                 &table::TCP_STATES_SOCKETS,
                 some(look.map(|look| look.sockets)),
+            ),
+            family(
+                &table::TCP_STATES_FOLDED,
+                some(look.map(|look| look.folded)),
             ),
             family(&table::TCP_STATES_LOOKS, some(status.tcp_looks)),
             family(&table::COUNTERS_SOURCE, in_use(&status.counters_sources)),

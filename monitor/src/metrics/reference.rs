@@ -160,15 +160,33 @@ files when the exporter starts.
 const CONTAINER: &str = "\
 ## Containers
 
-The TCP states are `established`, `syn_sent`, `syn_recv`, `fin_wait1`, `fin_wait2`, `time_wait`, \
-`close`, `close_wait`, `last_ack`, `listen` and `closing`. Transitions are counted by an eBPF \
-program as they happen, so that a connection which lives shorter than the scrape interval shows \
-too; only pairs of states that occurred have a series. Under heavy load up to a few events \
-in a thousand are missed (`container_monitor_ebpf_missed_events_total`), which is why gauges are \
-never made of them. A socket's cgroup says whose it is, also within a shared network namespace and \
-on the host's network; where it says nothing (another process inside, a container that ended) the \
-owner of the namespace gets the event. Events of a container that discovery does not know yet \
-appear once it does.
+A socket's cgroup says whose it is, also within a shared network namespace and on the host's \
+network; where it says nothing (another process inside, a container that ended, a host with cgroup \
+v1 only) the owner of the namespace gets it, so that the sum over a pod is always the pod's. \
+Sandboxes have only what is told of no container of their pod; sockets of a namespace without a \
+container are nobody's.
+
+**Sockets by state** are counted in the kernel's own tables, all containers in one pass, as `ss` \
+counts them: the states are `established`, `syn_sent`, `syn_recv`, `fin_wait1`, `fin_wait2`, \
+`time_wait`, `close_wait`, `last_ack`, `listen` and `closing`, and a container has all of them in \
+both families, 0 where it has no socket in one. (A closed socket is in no table.) What TIME_WAIT \
+leaves of a connection is `time_wait`, or `fin_wait2` as long as the other end has not closed; a \
+handshake under way is `syn_recv`. These two have no cgroup any more or not yet and stand under the \
+namespace's owner. A socket made for IPv6 is `ipv6` even when it speaks to a v4-mapped address. \
+Where the tables cannot be read (see `container_monitor_tcp_states_source`) the same numbers come \
+from sock_diag in each namespace, at twenty times the cost. Scrapes within \
+`--collector.tcp-states.min-interval` share one look.
+
+**Accept queues** stand on a listening port: all of the container's sockets that listen there in one \
+family together. Of a namespace with more than 64 listening ports the lowest 64 are told apart, and \
+the others stand under `port=\"other\"`. A queue at its limit drops new connections \
+(`container_network_tcpext_listen_overflows_total`).
+
+**Transitions** are counted by an eBPF program as they happen, so that a connection which lives \
+shorter than the scrape interval shows too; only pairs of states that occurred have a series, and \
+`close` is one of the states here. Under heavy load up to a few events in a thousand are missed \
+(`container_monitor_ebpf_missed_events_total`), which is why gauges are never made of them. Events \
+of a container that discovery does not know yet appear once it does.
 
 ";
 
@@ -185,8 +203,10 @@ containers.)
 const OWN: &str = "\
 ## The exporter itself
 
-The eBPF values are absent when eBPF is off or cannot be had, but for \
-`container_monitor_ebpf_attached`, which is 0 then.
+The `ebpf` values are absent when transitions are off or cannot be had, but for \
+`container_monitor_ebpf_attached`, which is 0 then. `container_monitor_tcp_mismatch_sockets` is the \
+proof of the states: at every look they are compared with `CurrEstab` and with `inuse` of sockstat, \
+before and after. It is 0 where nothing moves, and a handful under heavy load.
 
 ";
 
@@ -206,17 +226,22 @@ const QUERIES: &str = r#"## Questions and answers
 topk(10, delta(container_network_sockets_used[6h]))
 ```
 
-**Does it forget to close connections that the other side has closed?** Then connections enter
-CLOSE_WAIT faster than they leave it (one that never leaves it has no series for leaving, hence the
-`or`; and what happened before the first scrape that shows a series is in no `increase`):
+**Does it forget to close connections that the other side has closed?** Those stand in CLOSE_WAIT:
 
 ```promql
-sum by (instance, namespace, pod, container) (increase(container_network_tcp_transitions_total{new_state="close_wait"}[1h]))
-  - (
-    sum by (instance, namespace, pod, container) (increase(container_network_tcp_transitions_total{old_state="close_wait"}[1h]))
-      or 0 * sum by (instance, namespace, pod, container) (increase(container_network_tcp_transitions_total{new_state="close_wait"}[1h]))
-  )
-  > 100
+topk(10, sum by (instance, namespace, pod, container) (container_network_tcp_sockets{state="close_wait"}))
+```
+
+**Whose connections hang in the making, or in the closing?**
+
+```promql
+container_network_tcp_sockets{state=~"syn_sent|fin_wait1|last_ack|closing"} > 10
+```
+
+**Whose accept queue is filling?** Before it overflows:
+
+```promql
+container_network_tcp_accept_queue / container_network_tcp_accept_queue_limit > 0.5
 ```
 
 **Which container's listener is overrun?** Its accept queue is full, and clients wait or are

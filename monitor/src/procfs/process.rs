@@ -187,13 +187,17 @@ fn netns_inode<P: rustix::path::Arg>(dir: &OwnedFd, path: P) -> io::Result<u64> 
     Ok(statat(dir, path, AtFlags::empty())?.st_ino)
 }
 
+/// Reads a file that the kernel shows in one piece (`single_open` in `fs/seq_file.c`, and sysctl
+/// files): a read that leaves room in the buffer was the last, and needs no other one to say so.
+/// Files of many records, such as `net/tcp` and `mountinfo`, are none of these.
 fn read_at<P: rustix::path::Arg>(dir: &OwnedFd, path: P, buffer: &mut Vec<u8>) -> io::Result<()> {
     let file = openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     buffer.clear();
     loop {
         buffer.reserve(CHUNK);
+        let room = buffer.capacity() - buffer.len();
         match retry_on_intr(|| read(&file, spare_capacity(buffer))) {
-            Ok(0) => return Ok(()),
+            Ok(count) if count < room => return Ok(()),
             Ok(_) => {}
             Err(error) => {
                 buffer.clear();

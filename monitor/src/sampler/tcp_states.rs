@@ -84,6 +84,8 @@ pub struct Look {
     pub longest_slice: Duration,
     /// Sockets seen, those of no container too.
     pub sockets: u64,
+    /// Those of them that stand under the owner of their namespace for want of room in the map.
+    pub folded: u64,
     /// By how many sockets it disagrees with the kernel's files; `None` where there was nothing to
     /// compare with.
     pub mismatch: Option<u64>,
@@ -283,6 +285,7 @@ fn kernel_look(around: Surroundings<'_>) -> io::Result<Look> {
     listeners::limit_ports(&mut pass.table.listeners);
     Ok(Look {
         sockets: total(&pass.table),
+        folded: pass.trouble.folded,
         table: pass.table,
         has_cookie: passes.has_cookie(),
         taken,
@@ -325,6 +328,7 @@ fn sock_diag_look(targets: &[NamedTarget<'_>]) -> io::Result<Look> {
 fn look_of(table: SocketTable, taken: Instant, duration: Duration, errors: u64) -> Look {
     Look {
         sockets: total(&table),
+        folded: 0,
         table,
         // A namespace whose cookie is not known stands under its inode number.
         has_cookie: true,

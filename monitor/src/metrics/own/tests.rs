@@ -50,6 +50,7 @@ fn full() -> OwnStatus {
             duration: Duration::from_micros(1700),
             longest_slice: Some(Duration::from_micros(180)),
             sockets: 19,
+            folded: 22,
         }),
         tcp_looks: Some(20),
         counters_sources: vec![("kernel", false), ("proc", true)],

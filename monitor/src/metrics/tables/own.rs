@@ -197,6 +197,14 @@ pub const TCP_STATES_SOCKETS: Metric = Metric::gauge(
     SELF,
 );
 
+/// Sockets whose cgroup found no room.
+pub const TCP_STATES_FOLDED: Metric = Metric::gauge(
+    "container_monitor_tcp_states_folded_sockets",
+    "TCP sockets of the last look that stand under the owner of their namespace because more than 4096 pairs of namespace and cgroup have sockets",
+    &[],
+    SELF,
+);
+
 /// Looks made.
 pub const TCP_STATES_LOOKS: Metric = Metric::counter(
     "container_monitor_tcp_states_looks_total",
@@ -247,6 +255,7 @@ pub const METRICS: &[Metric] = &[
     TCP_STATES_DURATION,
     TCP_STATES_SLICE,
     TCP_STATES_SOCKETS,
+    TCP_STATES_FOLDED,
     TCP_STATES_LOOKS,
     COUNTERS_SOURCE,
     HOST_NETWORK_NAMESPACES,

@@ -193,7 +193,7 @@ impl Snapshot {
         self.transitions.extend(labelled);
     }
 
-    /// Every container has all states, 0 where it has no socket in one; but for a pod's sandbox,
+    /// Every container has its states, 0 where it has no socket in one; but for a pod's sandbox,
     /// which is no workload and has only what is told of no container of its pod.
     fn take_sockets(
         &mut self,

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 pub use replacement::{replacement, replacements};
 
 use self::names::{NetnsNames, unique_names};
-use self::walk::{Member, Standing, Walk};
+use self::walk::{Member, Round, Standing};
 use crate::container::{Container, Runtime};
 use crate::discovery::container_id::short_id;
 use crate::procfs::{ProcFs, Process, stat};
@@ -100,13 +100,13 @@ impl Scanner {
     ) -> io::Result<Scan> {
         let now = Instant::now();
         let standing = standing(&self.known, now);
-        let walk = Walk::take(
+        let walk = Round {
             procfs,
-            &mut self.buffer,
-            host_netns_inode,
-            &standing,
-            |inode| !known.contains(&inode),
-        )?;
+            host_inode: host_netns_inode,
+            standing: &standing,
+            wanted: |inode| !known.contains(&inode),
+        }
+        .walk()?;
         let mut names = NetnsNames::new(procfs);
         let mut candidates = Vec::new();
         for (key, group) in groups(walk.members) {

@@ -50,7 +50,8 @@ pub struct SocketsRow<'a> {
     pub labels: &'a Labels,
     /// Its sockets.
     pub sockets: &'a ContainerSockets,
-    /// Whether states without a socket are written too, as 0.
+    /// Whether states without a socket are written too, as 0: those of IPv4, and of IPv6 where
+    /// there is a socket of it.
     pub zeros: bool,
 }
 

@@ -168,8 +168,8 @@ container are nobody's.
 
 **Sockets by state** are counted in the kernel's own tables, all containers in one pass, as `ss` \
 counts them: the states are `established`, `syn_sent`, `syn_recv`, `fin_wait1`, `fin_wait2`, \
-`time_wait`, `close_wait`, `last_ack`, `listen` and `closing`, and a container has all of them in \
-both families, 0 where it has no socket in one. (A closed socket is in no table.) What TIME_WAIT \
+`time_wait`, `close_wait`, `last_ack`, `listen` and `closing`, and a container has all of them, 0 \
+where it has no socket in one; of `ipv6` only where it has a socket of that family. (A closed socket is in no table.) What TIME_WAIT \
 leaves of a connection is `time_wait`, or `fin_wait2` as long as the other end has not closed; a \
 handshake under way is `syn_recv`. These two have no cgroup any more or not yet and stand under the \
 namespace's owner. A socket made for IPv6 is `ipv6` even when it speaks to a v4-mapped address. \

@@ -32,9 +32,12 @@ fn encode_states(rows: &[SocketsRow<'_>], encoder: &mut Encoder<'_>) {
         .collect();
     let mut out = encoder.family(TCP_SOCKETS.name, TCP_SOCKETS.help, TCP_SOCKETS.kind);
     for row in rows {
+        // Most containers have no IPv6 socket, and ten series of nothing are not worth their keep.
+        let zeros = Family::ALL
+            .map(|family| row.zeros && (family == Family::Ipv4 || row.sockets.states.has(family)));
         for (family, state, tail) in &tails {
             let count = row.sockets.states.get(*family, *state);
-            if count > 0 || row.zeros {
+            if count > 0 || zeros[*family as usize] {
                 out.sample(row.labels, tail, Number::Unsigned(count));
             }
         }

@@ -2,11 +2,12 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{AtFlags, Mode, OFlags, open, openat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, open, openat, readlinkat_raw, statat};
 use rustix::io::{Errno, read, retry_on_intr};
 
 /// Bytes read at a time; every file that is read at a scrape fits.
@@ -121,7 +122,7 @@ impl ProcFs {
     /// # Errors
     /// As [`Process::netns_inode`].
     pub fn netns_inode(&self, pid: u32) -> io::Result<u64> {
-        netns_inode(&self.dir, format!("{pid}/ns/net"))
+        netns_inode(&self.dir, &*format!("{pid}/ns/net"))
     }
 }
 
@@ -183,8 +184,23 @@ pub fn is_gone(error: &io::Error) -> bool {
     )
 }
 
-fn netns_inode<P: rustix::path::Arg>(dir: &OwnedFd, path: P) -> io::Result<u64> {
-    Ok(statat(dir, path, AtFlags::empty())?.st_ino)
+/// The number in the link's text (`net:[4026531840]`), which costs half of what following the link
+/// does: the kernel makes an inode for that.
+fn netns_inode<P: rustix::path::Arg + Copy>(dir: &OwnedFd, path: P) -> io::Result<u64> {
+    let mut text = [MaybeUninit::uninit(); 64];
+    let number = match readlinkat_raw(dir, path, &mut text) {
+        Ok((text, _)) => text
+            .strip_prefix(b"net:[")
+            .and_then(|text| text.strip_suffix(b"]"))
+            .and_then(|text| str::from_utf8(text).ok()?.parse().ok()),
+        // What is no link, as in a copy of /proc, still has a number of its own.
+        Err(Errno::INVAL) => None,
+        Err(error) => return Err(error.into()),
+    };
+    match number {
+        Some(number) => Ok(number),
+        None => Ok(statat(dir, path, AtFlags::empty())?.st_ino),
+    }
 }
 
 /// Reads a file that the kernel shows in one piece (`single_open` in `fs/seq_file.c`, and sysctl

@@ -305,8 +305,8 @@ fn every_container_has_all_states_and_a_sandbox_only_what_is_its_own() {
             sum("", "/"),
         ]
     };
-    let mut expected = [(1, 1.0), (20, 2.0), (20, 0.0), (20, 3.0), (0, 0.0)];
+    let mut expected = [(1, 1.0), (10, 2.0), (10, 0.0), (10, 3.0), (0, 0.0)];
     assert_eq!(rows(false), expected);
-    expected[4] = (20, 4.0);
+    expected[4] = (10, 4.0);
     assert_eq!(rows(true), expected);
 }

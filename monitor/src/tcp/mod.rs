@@ -84,6 +84,11 @@ impl StateCounts {
         self.slot(family, TcpState::FIN_WAIT2_MINISOCK)
     }
 
+    /// Whether there is any socket of a family.
+    pub fn has(&self, family: Family) -> bool {
+        (0..=TcpState::REQUEST).any(|state| self.slot(family, state) > 0)
+    }
+
     /// All of them.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()

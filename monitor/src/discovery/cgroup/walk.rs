@@ -2,11 +2,18 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::thread;
 
 use crate::container::Runtime;
 use crate::discovery::container_id::of_process;
 use crate::procfs::process::is_gone;
 use crate::procfs::{ProcFs, Process, stat};
+
+/// Threads that look side by side.
+const MAX_WORKERS: usize = 4;
+
+/// Fewer processes than this are not worth a thread.
+const MIN_PER_WORKER: usize = 128;
 
 /// A process that counts.
 #[derive(Debug)]
@@ -57,75 +64,112 @@ pub(super) struct Walk {
     pub(super) denied: usize,
 }
 
-impl Walk {
-    /// Looks at every process whose network namespace is `wanted`. Of the host's own, those count
-    /// that are in a container's cgroup.
-    pub(super) fn take(
-        procfs: &ProcFs,
-        buffer: &mut Vec<u8>,
-        host_inode: u64,
-        standing: &HashMap<u32, Standing<'_>>,
-        wanted: impl Fn(u64) -> bool,
-    ) -> io::Result<Self> {
-        let mut walk = Self::default();
+/// What a walk is made by.
+pub(super) struct Round<'a, W> {
+    /// The proc file system.
+    pub(super) procfs: &'a ProcFs,
+    /// Inode number of the host's network namespace: of its processes, those count that are in a
+    /// container's cgroup.
+    pub(super) host_inode: u64,
+    /// Processes of the last walk, by id.
+    pub(super) standing: &'a HashMap<u32, Standing<'a>>,
+    /// Which namespaces' processes count.
+    pub(super) wanted: W,
+}
+
+impl<W: Fn(u64) -> bool + Sync> Round<'_, W> {
+    /// Looks at every process, side by side where there are many.
+    pub(super) fn walk(&self) -> io::Result<Walk> {
         // Process 1 is the host's by definition, and where it is out of our reach no container is
         // missing for it.
-        for pid in procfs.pids()?.into_iter().filter(|&pid| pid != 1) {
-            // Through the guard it is one call to learn that it stands, and where.
-            let known = standing.get(&pid).and_then(|known| {
-                let inode = known.process.netns_inode().ok()?;
-                (inode == known.inode).then_some(known)
-            });
-            if let Some(known) = known.filter(|known| known.is_settled) {
-                if wanted(known.inode) {
-                    walk.members.push(Member {
-                        pid,
-                        thread: None,
-                        inode: known.inode,
-                        container: known
-                            .container
-                            .map(|(id, runtime)| (id.to_owned(), runtime)),
-                        stands: true,
-                    });
-                }
-                continue;
+        let mut pids = self.procfs.pids()?;
+        pids.retain(|&pid| pid != 1);
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        let share = pids.len().div_ceil(workers.min(MAX_WORKERS));
+        let mut shares = pids.chunks(share.max(MIN_PER_WORKER));
+        let own = shares.next().unwrap_or_default();
+        thread::scope(|scope| {
+            let others: Vec<_> = shares
+                .map(|pids| scope.spawn(|| self.look_at(pids)))
+                .collect();
+            let mut walk = self.look_at(own);
+            for other in others {
+                let other = other
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                walk.members.extend(other.members);
+                walk.denied += other.denied;
             }
-            let (thread, inode) = match procfs.netns_inode(pid) {
-                Ok(inode) => (None, inode),
-                Err(error) if is_gone(&error) => match living_thread(procfs, pid, buffer) {
-                    Some((thread, inode)) => (Some(thread), inode),
-                    None => continue,
-                },
-                Err(_) => {
-                    walk.denied += 1;
-                    continue;
-                }
-            };
-            if !wanted(inode) {
-                continue;
+            Ok(walk)
+        })
+    }
+
+    fn look_at(&self, pids: &[u32]) -> Walk {
+        let mut walk = Walk::default();
+        let mut buffer = Vec::new();
+        for &pid in pids {
+            match self.member(pid, &mut buffer) {
+                Ok(member) => walk.members.extend(member),
+                Err(_) => walk.denied += 1,
             }
-            // The files of a thread are those of its process here, and outlive the leader.
-            let path = match thread {
-                Some(thread) => format!("{pid}/task/{thread}/cgroup"),
-                None => format!("{pid}/cgroup"),
-            };
-            if procfs.read(path, buffer).is_err() {
-                continue;
-            }
-            let container =
-                of_process(buffer).map(|container| (container.id.to_owned(), container.runtime));
-            if inode == host_inode && container.is_none() {
-                continue;
-            }
-            walk.members.push(Member {
-                pid,
-                thread,
-                inode,
-                container,
-                stands: known.is_some(),
-            });
         }
-        Ok(walk)
+        walk
+    }
+
+    /// A process that counts; `None` for one that does not, or is gone.
+    ///
+    /// # Errors
+    /// Its namespace could not be looked at.
+    fn member(&self, pid: u32, buffer: &mut Vec<u8>) -> io::Result<Option<Member>> {
+        let procfs = self.procfs;
+        // Through the guard it is one call to learn that it stands, and where.
+        let known = self.standing.get(&pid).and_then(|known| {
+            let inode = known.process.netns_inode().ok()?;
+            (inode == known.inode).then_some(known)
+        });
+        if let Some(known) = known.filter(|known| known.is_settled) {
+            let container = known
+                .container
+                .map(|(id, runtime)| (id.to_owned(), runtime));
+            return Ok((self.wanted)(known.inode).then_some(Member {
+                pid,
+                thread: None,
+                inode: known.inode,
+                container,
+                stands: true,
+            }));
+        }
+        let (thread, inode) = match procfs.netns_inode(pid) {
+            Ok(inode) => (None, inode),
+            Err(error) if is_gone(&error) => match living_thread(procfs, pid, buffer) {
+                Some((thread, inode)) => (Some(thread), inode),
+                None => return Ok(None),
+            },
+            Err(error) => return Err(error),
+        };
+        if !(self.wanted)(inode) {
+            return Ok(None);
+        }
+        // The files of a thread are those of its process here, and outlive the leader.
+        let path = match thread {
+            Some(thread) => format!("{pid}/task/{thread}/cgroup"),
+            None => format!("{pid}/cgroup"),
+        };
+        if procfs.read(path, buffer).is_err() {
+            return Ok(None);
+        }
+        let container =
+            of_process(buffer).map(|container| (container.id.to_owned(), container.runtime));
+        if inode == self.host_inode && container.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Member {
+            pid,
+            thread,
+            inode,
+            container,
+            stands: known.is_some(),
+        }))
     }
 }
 

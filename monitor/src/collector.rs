@@ -3,29 +3,30 @@
 //! It blocks on `/proc` and on the kernel, so it runs on a thread of its own, never on the one
 //! that serves HTTP.
 
-use std::collections::{BTreeMap, HashMap};
+mod host;
+mod report;
+
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
-use tracing::{debug, warn};
+use tracing::warn;
 
+use self::report::Errors;
 use crate::cgroups::Cgroups;
+use crate::discovery::Inventory;
 use crate::discovery::scan::{ScanMode, ScanSource};
-use crate::discovery::{Inventory, SourceState, SourceStatus};
 use crate::ebpf::{Kernel, Passes};
-use crate::metrics::own::{
-    CollectorStatus, DiscoveryStatus, EbpfStatus, OwnMetrics, OwnStatus, TcpLookStatus,
-};
-use crate::metrics::{CounterFile, HostValues, Schema};
+use crate::metrics::own::{OwnMetrics, OwnStatus};
+use crate::metrics::{CounterFile, Schema};
 use crate::netns::{Placement, Placer, visit};
 use crate::procfs::{ProcFs, Process};
-use crate::sampler::counters::{
-    CounterSampler, CounterSamples, CountersError, CountersSource, NamedTarget,
-};
-use crate::sampler::namespace::{FileOutcome, Target};
+use crate::sampler::counters::{CounterSampler, CountersError, CountersSource, NamedTarget};
+use crate::sampler::facts::FactReader;
+use crate::sampler::namespace::Target;
 use crate::sampler::places::HostNamespace;
-use crate::sampler::tcp_states::{Surroundings, TcpStateSample, TcpStateSampler, TcpStatesSource};
+use crate::sampler::tcp_states::{Surroundings, TcpStateSampler, TcpStatesSource};
 use crate::sampler::transitions::{TransitionSample, TransitionSampler};
 use crate::snapshot::{Samples, Snapshot};
 
@@ -34,9 +35,6 @@ pub const TRANSITIONS: &str = "transitions";
 
 /// Name of the collector of TCP sockets by state.
 pub const TCP_STATES: &str = "tcp-states";
-
-/// Name of the pass over the kernel's own counters.
-const COUNTERS: &str = "counters";
 
 /// Name under which finding and placing containers shows among the collectors.
 const DISCOVERY: &str = "discovery";
@@ -64,6 +62,8 @@ pub struct Parts {
     pub passes: Option<Passes>,
     /// What looks at the sockets.
     pub tcp_states: TcpStateSampler,
+    /// What the sockets are compared with.
+    pub facts: FactReader,
     /// Whose a cgroup is.
     pub cgroups: Cgroups,
     /// Whether the kernel gives cookies to namespaces.
@@ -81,8 +81,7 @@ pub struct Collector {
     init: Arc<Process>,
     scan: ScanSource,
     counters: CounterSampler,
-    /// Failed samples since start, by collector.
-    errors: HashMap<&'static str, u64>,
+    errors: Errors,
     dropped: u64,
     collections: u64,
     last_len: usize,
@@ -111,7 +110,7 @@ impl Collector {
             scan: ScanSource::new(parts.scan),
             counters: CounterSampler::new(&parts.schema, &parts.files),
             parts,
-            errors: HashMap::new(),
+            errors: Errors::default(),
             dropped: 0,
             collections: 0,
             last_len: 0,
@@ -145,29 +144,9 @@ impl Collector {
         let start = Instant::now();
         let mut status = OwnStatus::default();
         let placement = self.place(&mut status);
-        let init = Arc::clone(&self.init);
-        let targets = targets(&placement, host_target(&self.host, &init));
-        let mut samples = self.sample_counters(&targets, &mut status);
-        let sockets = self.sample_tcp_states(&placement, &targets, &mut samples, &mut status);
-        let transitions = self.sample_transitions(&placement, &mut status);
-        let host = self.sample_host();
-        let mut namespaces = samples.namespaces.counters;
-        let host_namespace = if self.parts.host_network {
-            namespaces.pop().flatten()
-        } else {
-            None
-        };
-        let snapshot = Snapshot::merge(Samples {
-            placement: &placement,
-            namespaces,
-            reports_host: self.parts.host_network,
-            host_namespace,
-            transitions,
-            sockets,
-            host,
-        });
         let mut out = String::with_capacity(self.last_len + self.last_len / 8);
-        status.series = snapshot.render(&self.parts.schema, &mut out);
+        let snapshot = self.sample(&placement, &mut status, &mut out);
+        status.series += snapshot.render_containers(&mut out);
         self.dropped += snapshot.dropped;
         self.collections += 1;
         status.series_dropped = self.dropped;
@@ -202,208 +181,167 @@ impl Collector {
             }
         });
         let denied = if scans { self.scan.denied() } else { 0 };
-        status.discovery = discovery_status(&sources, scans.then(|| self.scan.status()));
+        status.discovery = report::discovery(&sources, scans.then(|| self.scan.status()));
         status.network_namespaces = placement.namespaces.len() as u64;
-        status.containers = count_by_runtime(&placement);
-        status.collectors.push(CollectorStatus {
-            name: DISCOVERY,
-            // One container that fails is an error; discovery has failed when nothing is up.
-            success: status.discovery.is_empty() || status.discovery.iter().any(|source| source.up),
-            duration: start.elapsed(),
-            errors: self.count_errors(DISCOVERY, placement.errors + denied),
-        });
+        status.containers = report::count_by_runtime(&placement);
+        // One container that fails is an error; discovery has failed when nothing is up.
+        let success =
+            status.discovery.is_empty() || status.discovery.iter().any(|source| source.up);
+        let errors = placement.errors + denied;
+        let row = self.errors.row(DISCOVERY, success, start.elapsed(), errors);
+        status.collectors.push(row);
         placement
     }
 
-    /// Reads every namespace's counters, and the host's, the last of `targets`, where they are
-    /// asked for.
-    fn sample_counters(
+    /// Samples everything, and writes the families of namespaces.
+    ///
+    /// The look at the sockets is made beside all the rest: it takes the longest, and nearly all
+    /// of it in the kernel. It is compared with the counters of the pass before it and with files
+    /// that are read meanwhile and after it; where there is no such pass, it has to wait for them.
+    fn sample(
         &mut self,
-        targets: &[NamedTarget<'_>],
+        placement: &Placement,
         status: &mut OwnStatus,
-    ) -> CounterSamples {
-        let without_host = targets.len() - usize::from(!self.parts.host_network);
-        let targets = &targets[..without_host];
-        let was_kernel = self.counters.source() == CountersSource::Kernel;
-        let samples = self.counters.sample(self.parts.passes.as_mut(), targets);
-        let count = targets.len() as u64;
-        for &(file, FileOutcome { duration, errors }) in &samples.namespaces.files {
-            // One container that fails is an error; the collector has failed when all do.
-            let success = errors == 0 || errors < count;
-            let errors = self.count_errors(file.name(), errors);
-            status.collectors.push(CollectorStatus {
-                name: file.name(),
-                success,
-                duration,
-                errors,
-            });
-        }
-        if was_kernel {
-            let errors = self.count_errors(COUNTERS, u64::from(samples.error.is_some()));
-            status.collectors.push(CollectorStatus {
-                name: COUNTERS,
-                success: samples.error.is_none(),
-                duration: samples.duration,
-                errors,
-            });
-        }
-        let source = self.counters.source();
-        status.counters_sources = CountersSource::ALL
-            .map(|known| (known.as_str(), known == source))
-            .to_vec();
-        samples
-    }
-
-    /// Looks at the sockets, unless the last look is still good, and gives them to their
-    /// containers.
-    fn sample_tcp_states<'a>(
-        &mut self,
-        placement: &'a Placement,
-        targets: &[NamedTarget<'_>],
-        samples: &mut CounterSamples,
-        status: &mut OwnStatus,
-    ) -> Option<TcpStateSample<'a>> {
-        let start = Instant::now();
-        let source = self.parts.tcp_states.source();
-        let pass = samples.pass.take();
-        let namespaces = pass.as_ref().map(|pass| pass.namespaces.len() as u64);
-        if source != TcpStatesSource::Off {
-            let mut failed = 0;
-            if self.parts.tcp_states.is_due(start) {
-                let wants_host = self.parts.host_network || !placement.host_network.is_empty();
-                let wanted = targets.len() - usize::from(!wants_host);
-                let result = self.parts.tcp_states.look(Surroundings {
-                    passes: self.parts.passes.as_mut(),
-                    pass,
-                    targets: &targets[..wanted],
-                    counters: &samples.namespaces.counters,
-                });
-                failed = match result {
-                    Ok(()) => self.parts.tcp_states.last().map_or(0, |look| look.errors),
-                    Err(error) => {
-                        // Once: the count of errors tells the rest.
-                        if self
-                            .errors
-                            .get(TCP_STATES)
-                            .is_none_or(|errors| *errors == 0)
-                        {
-                            warn!(%error, "cannot look at the sockets");
-                        }
-                        1
-                    }
-                };
-            }
-            let errors = self.count_errors(TCP_STATES, failed);
-            status.collectors.push(CollectorStatus {
-                name: TCP_STATES,
-                success: self.parts.tcp_states.last().is_some(),
-                duration: start.elapsed(),
-                errors,
-            });
-        }
+        out: &mut String,
+    ) -> Snapshot {
+        let Self {
+            parts,
+            host,
+            init,
+            counters,
+            errors,
+            buffer,
+            ..
+        } = self;
         let Parts {
             tcp_states,
-            cgroups,
-            ..
-        } = &mut self.parts;
-        let source = tcp_states.source();
-        status.tcp_states_sources = TcpStatesSource::ALL
-            .map(|known| (known.as_str(), known == source))
-            .to_vec();
-        status.tcp_looks = (source != TcpStatesSource::Off).then_some(tcp_states.looks);
-        let last = tcp_states.last();
-        status.host_network_namespaces =
-            namespaces.or_else(|| last.and_then(|look| look.namespaces));
-        status.tcp_look = last.map(|look| TcpLookStatus {
-            mismatch: look.mismatch,
-            age: look.taken.elapsed(),
-            duration: look.duration,
-            longest_slice: (!look.longest_slice.is_zero()).then_some(look.longest_slice),
-            sockets: look.sockets,
-            folded: look.folded,
-        });
-        tcp_states.sample(placement, self.host, cgroups, start)
-    }
-
-    fn sample_transitions<'a>(
-        &mut self,
-        placement: &'a Placement,
-        status: &mut OwnStatus,
-    ) -> Option<TransitionSample<'a>> {
-        if !self.parts.wants_transitions {
-            return None;
-        }
-        let start = Instant::now();
-        let host = self.host;
-        let Parts {
+            passes,
             transitions,
             cgroups,
+            procfs,
+            schema,
             ..
-        } = &mut self.parts;
-        let result = transitions
-            .as_mut()
-            .map(|sampler| sampler.sample(placement, host, cgroups));
-        let failed = matches!(result, Some(Err(_)));
-        let sample = result.and_then(|result| {
-            result
-                .inspect_err(|error| {
-                    // Once: the count of errors tells the rest.
-                    if self
-                        .errors
-                        .get(TRANSITIONS)
-                        .is_none_or(|errors| *errors == 0)
-                    {
-                        warn!(%error, "cannot read the transition map");
+        } = parts;
+        let start = Instant::now();
+        let targets = targets(placement, host_target(host, init));
+        let is_wanted = |wanted: bool| targets.len() - usize::from(!wanted);
+        let read = &targets[..is_wanted(parts.host_network)];
+        let looked_at =
+            &targets[..is_wanted(parts.host_network || !placement.host_network.is_empty())];
+
+        let was_kernel = counters.source() == CountersSource::Kernel;
+        let mut walk = counters.walk(passes.as_mut(), read);
+        let pass = walk.pass.take();
+        status.host_network_namespaces = pass.as_ref().map(|pass| pass.namespaces.len() as u64);
+        let around = Surroundings {
+            passes: passes.as_mut(),
+            pass,
+            targets: looked_at,
+        };
+        let (now, later) = match (tcp_states.is_due(start), walk.is_whole) {
+            (false, _) => (None, None),
+            (true, true) => (Some(around), None),
+            (true, false) => (None, Some(around)),
+        };
+        let (mut snapshot, facts, looked) = thread::scope(|scope| {
+            let looking = now.map(|around| scope.spawn(|| tcp_states.look(around)));
+            let samples = counters.read(walk, read);
+            report::counters(&samples, read.len() as u64, was_kernel, errors, status);
+            let mut namespaces = samples.namespaces.counters;
+            let facts: Vec<_> = namespaces
+                .iter()
+                .map(|counters| counters.as_ref().map(|counters| parts.facts.of(counters)))
+                .collect();
+            let host_namespace = if parts.host_network {
+                namespaces.pop().flatten()
+            } else {
+                None
+            };
+            let transitions = if parts.wants_transitions {
+                sample_transitions(transitions, placement, *host, cgroups, errors, status)
+            } else {
+                None
+            };
+            let snapshot = Snapshot::merge(Samples {
+                placement,
+                namespaces,
+                host_namespace,
+                transitions,
+                host: host::sample(procfs, init, buffer),
+            });
+            status.series = snapshot.render_namespaces(schema, out);
+            let looked = looking.map(|looking| {
+                looking
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            (snapshot, facts, looked)
+        });
+        let looked = looked.or_else(|| later.map(|around| tcp_states.look(around)));
+        report::counters_source(counters.source(), status);
+        if tcp_states.source() != TcpStatesSource::Off {
+            let failed = match looked {
+                Some(Ok(())) => {
+                    tcp_states.compare(looked_at, &facts);
+                    tcp_states.last().map_or(0, |look| look.errors)
+                }
+                Some(Err(error)) => {
+                    if errors.is_first(TCP_STATES) {
+                        warn!(%error, "cannot look at the sockets");
                     }
-                })
-                .ok()
-        });
-        status.ebpf = self.parts.transitions.as_ref().map(|_| EbpfStatus {
-            events: sample.as_ref().map(|sample| sample.events),
-            missed_events: sample.as_ref().and_then(|sample| sample.missed),
-            map_entries: sample.as_ref().map(|sample| sample.entries),
-            map_full: sample.as_ref().map(|sample| sample.map_full),
-            unlisted: sample.as_ref().map(|sample| sample.unlisted),
-        });
-        let errors = self.count_errors(TRANSITIONS, u64::from(failed));
-        status.collectors.push(CollectorStatus {
-            name: TRANSITIONS,
-            success: sample.is_some(),
-            duration: start.elapsed(),
-            errors,
-        });
-        sample
-    }
-
-    fn sample_host(&mut self) -> HostValues {
-        let mut values = HostValues::default();
-        let page_size = rustix::param::page_size() as u64;
-        let sockstat = self
-            .init
-            .read(c"net/sockstat", &mut self.buffer)
-            .and_then(|()| {
-                values
-                    .read_sockstat(&self.buffer, page_size)
-                    .map_err(io::Error::other)
-            });
-        let limits =
-            read_tcp_mem(&self.parts.procfs, &self.init, &mut self.buffer).and_then(|()| {
-                values
-                    .read_tcp_mem(&self.buffer, page_size)
-                    .map_err(io::Error::other)
-            });
-        for error in [sockstat, limits].into_iter().filter_map(Result::err) {
-            debug!(%error, "a value of the host cannot be read");
+                    1
+                }
+                None => 0,
+            };
+            let success = tcp_states.last().is_some();
+            let took = tcp_states.last().filter(|look| look.taken >= start);
+            let took = took.map(|look| look.duration).unwrap_or_default();
+            status
+                .collectors
+                .push(errors.row(TCP_STATES, success, took, failed));
         }
-        values
+        report::tcp_states(tcp_states, status);
+        if let Some(sample) = tcp_states.sample(placement, *host, cgroups, start) {
+            snapshot.add_sockets(placement, sample, parts.host_network);
+        }
+        snapshot
     }
+}
 
-    /// Adds to the errors of a collector and returns their sum.
-    fn count_errors(&mut self, collector: &'static str, errors: u64) -> u64 {
-        let sum = self.errors.entry(collector).or_default();
-        *sum += errors;
-        *sum
-    }
+/// Reads the map of transitions, where it can be had.
+fn sample_transitions<'a>(
+    sampler: &mut Option<TransitionSampler>,
+    placement: &'a Placement,
+    host: HostNamespace,
+    cgroups: &mut Cgroups,
+    errors: &mut Errors,
+    status: &mut OwnStatus,
+) -> Option<TransitionSample<'a>> {
+    let start = Instant::now();
+    let result = sampler
+        .as_mut()
+        .map(|sampler| sampler.sample(placement, host, cgroups));
+    status.ebpf = result
+        .as_ref()
+        .map(|result| report::ebpf(result.as_ref().ok()));
+    let failed = matches!(result, Some(Err(_)));
+    let sample = result.and_then(|result| {
+        result
+            .inspect_err(|error| {
+                if errors.is_first(TRANSITIONS) {
+                    warn!(%error, "cannot read the transition map");
+                }
+            })
+            .ok()
+    });
+    let row = errors.row(
+        TRANSITIONS,
+        sample.is_some(),
+        start.elapsed(),
+        u64::from(failed),
+    );
+    status.collectors.push(row);
+    sample
 }
 
 /// The host's namespace, to be read like a container's.
@@ -427,53 +365,4 @@ fn targets<'a>(placement: &'a Placement, host: NamedTarget<'a>) -> Vec<NamedTarg
         cookie: namespace.cookie,
     });
     namespaces.chain([host]).collect()
-}
-
-/// What the runtimes say, and the scan of `/proc` where it was made.
-fn discovery_status(
-    runtimes: &[SourceStatus],
-    scan: Option<(&'static str, bool)>,
-) -> Vec<DiscoveryStatus> {
-    let runtimes = runtimes
-        .iter()
-        .filter(|source| source.state != SourceState::Absent)
-        .map(|source| DiscoveryStatus {
-            runtime: source.runtime,
-            up: source.state == SourceState::Up,
-            events: source.events,
-        });
-    let scan = scan.map(|(runtime, up)| DiscoveryStatus {
-        runtime,
-        up,
-        events: 0,
-    });
-    runtimes.chain(scan).collect()
-}
-
-/// Reads `net.ipv4.tcp_mem`, which only the host's namespace has.
-fn read_tcp_mem(procfs: &ProcFs, init: &Process, buffer: &mut Vec<u8>) -> io::Result<()> {
-    const PATH: &str = "sys/net/ipv4/tcp_mem";
-    match procfs.read(PATH, buffer) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let text = visit::in_each(&[init], |_| {
-                let mut text = Vec::new();
-                procfs.read(PATH, &mut text).map(|()| text)
-            });
-            *buffer = text.into_iter().next().unwrap_or(Err(error))?;
-            Ok(())
-        }
-        result => result,
-    }
-}
-
-fn count_by_runtime(placement: &Placement) -> Vec<(&'static str, u64)> {
-    let members = placement
-        .namespaces
-        .iter()
-        .flat_map(|namespace| &namespace.members);
-    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
-    for container in members.chain(&placement.host_network) {
-        *counts.entry(container.runtime.as_str()).or_default() += 1;
-    }
-    counts.into_iter().collect()
 }

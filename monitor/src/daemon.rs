@@ -28,6 +28,7 @@ use crate::metrics::own::{BuildInfo, OwnMetrics};
 use crate::metrics::{HostFiles, Schema};
 use crate::netns::visit;
 use crate::procfs::{ProcFs, Process};
+use crate::sampler::facts::FactReader;
 use crate::sampler::tcp_states::TcpStateSampler;
 use crate::sampler::transitions::TransitionSampler;
 use crate::serve::{SingleFlight, Site, router};
@@ -97,6 +98,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             &schema,
             &config.files,
         ),
+        facts: FactReader::new(&schema, &config.files),
         cgroups: Cgroups::open(&config.sysfs),
         schema,
         procfs,

@@ -26,14 +26,10 @@ pub struct Samples<'a> {
     pub placement: &'a Placement,
     /// The counters of each of the placement's namespaces, in its order.
     pub namespaces: Vec<Option<Counters>>,
-    /// Whether the host's own namespace was asked for.
-    pub reports_host: bool,
     /// The counters of the host's own namespace, where they were asked for.
     pub host_namespace: Option<Counters>,
     /// Transitions, where they are counted.
     pub transitions: Option<TransitionSample<'a>>,
-    /// TCP sockets, where they were looked at.
-    pub sockets: Option<TcpStateSample<'a>>,
     /// The host's values.
     pub host: HostValues,
 }
@@ -46,6 +42,7 @@ pub struct Snapshot {
     sockets: Vec<NamedSockets>,
     info: Vec<Labels>,
     host: HostValues,
+    names: Names,
     /// Series left out because another namespace stands under the same name.
     pub dropped: u64,
 }
@@ -72,10 +69,6 @@ impl Snapshot {
         if let Some(sample) = samples.transitions {
             snapshot.take_transitions(sample, &names);
         }
-        if let Some(sample) = samples.sockets {
-            let host = samples.reports_host.then(|| host_identity().labels());
-            snapshot.take_sockets(samples.placement, sample, host, &names);
-        }
         if let Some(counters) = samples.host_namespace {
             let labels = host_identity().labels();
             snapshot
@@ -83,16 +76,22 @@ impl Snapshot {
                 .extend(host_transitions.map(|counts| (labels.clone(), counts)));
             snapshot.namespaces.push((labels, counters));
         }
+        snapshot.names = names;
         snapshot
     }
 
-    /// Writes the snapshot in the text format, and returns the number of series.
-    pub fn render(&self, schema: &Schema, out: &mut String) -> u64 {
-        let namespaces: Vec<NamespaceRow<'_>> = self
+    /// Writes the families of namespaces in the text format, and returns the number of series.
+    pub fn render_namespaces(&self, schema: &Schema, out: &mut String) -> u64 {
+        let rows: Vec<NamespaceRow<'_>> = self
             .namespaces
             .iter()
             .map(|(labels, counters)| NamespaceRow { labels, counters })
             .collect();
+        metrics::render_namespaces(schema, &rows, out)
+    }
+
+    /// Writes the families of containers, and of the host, likewise.
+    pub fn render_containers(&self, out: &mut String) -> u64 {
         let transitions: Vec<metrics::TransitionRow<'_>> = self
             .transitions
             .iter()
@@ -120,13 +119,12 @@ impl Snapshot {
             })
             .collect();
         let collection = metrics::Collection {
-            namespaces: &namespaces,
             transitions: &transitions,
             sockets: &sockets,
             info: &self.info,
             host: self.host,
         };
-        metrics::render(schema, &collection, out)
+        metrics::render_containers(&collection, out)
     }
 
     fn take_namespaces(
@@ -193,15 +191,17 @@ impl Snapshot {
         self.transitions.extend(labelled);
     }
 
+    /// Adds the sockets of all containers; `reports_host` says whether the host's were asked for.
+    ///
     /// Every container has its states, 0 where it has no socket in one; but for a pod's sandbox,
     /// which is no workload and has only what is told of no container of its pod.
-    fn take_sockets(
+    pub fn add_sockets(
         &mut self,
         placement: &Placement,
         sample: TcpStateSample<'_>,
-        host: Option<Labels>,
-        names: &Names,
+        reports_host: bool,
     ) {
+        let names = &self.names;
         let mut seen: HashMap<*const Container, ContainerSockets> = sample
             .containers
             .into_iter()
@@ -224,8 +224,8 @@ impl Snapshot {
                 zeros,
             });
         self.sockets.extend(labelled);
-        self.sockets.extend(host.map(|labels| NamedSockets {
-            labels,
+        self.sockets.extend(reports_host.then(|| NamedSockets {
+            labels: host_identity().labels(),
             sockets: sample.host,
             zeros: true,
         }));
@@ -245,6 +245,7 @@ fn info(container: &Arc<Container>, names: &Names) -> Labels {
 /// The identity of every container, no two the same, and none the host's: of containers with one
 /// name, the oldest keeps it, in a pod the newest, and the others get a part of their id, or their
 /// namespace's inode number, behind it.
+#[derive(Debug, Default)]
 struct Names {
     identities: HashMap<*const Container, Identity>,
 }

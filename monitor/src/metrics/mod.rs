@@ -1,7 +1,8 @@
 //! What is published and how it is written: the metric tables, the slots that the kernel's
 //! counters go to, the encoder, and the exporter's own metrics.
 //!
-//! [`render`] is pure: it takes what a collection found and writes text. Nothing here reads a
+//! [`render_namespaces`] and [`render_containers`] are pure: they take what a collection found and
+//! write text. Nothing here reads a
 //! file of `/proc` (but the process metrics of the `prometheus` crate, which read
 //! `/proc/self`), and nothing decides which container a number belongs to.
 
@@ -27,7 +28,7 @@ pub use tables::{CounterFile, Kind, Metric};
 use crate::procfs::Number;
 use crate::sampler::tcp_states::ContainerSockets;
 
-/// The `Content-Type` of what [`render`] and [`own::OwnMetrics::render`] write.
+/// The `Content-Type` of what is written here and by [`own::OwnMetrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// TCP state changes of one container.
@@ -55,11 +56,9 @@ pub struct SocketsRow<'a> {
     pub zeros: bool,
 }
 
-/// All that one collection found.
+/// What one collection found of containers and of the host.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Collection<'a> {
-    /// One row for each network namespace.
-    pub namespaces: &'a [NamespaceRow<'a>],
     /// One row for each container and pair of states that happened.
     pub transitions: &'a [TransitionRow<'a>],
     /// One row for each container whose sockets were looked at.
@@ -71,11 +70,17 @@ pub struct Collection<'a> {
     pub host: HostValues,
 }
 
-/// Appends the text format of a collection to `out`, family by family, and returns the number of
-/// series. The rows of a family come in the order given.
-pub fn render(schema: &Schema, collection: &Collection<'_>, out: &mut String) -> u64 {
+/// Appends the text format of namespaces' counters to `out`, family by family, and returns the
+/// number of series. The rows of a family come in the order given.
+pub fn render_namespaces(schema: &Schema, rows: &[NamespaceRow<'_>], out: &mut String) -> u64 {
     let mut encoder = Encoder::new(out);
-    schema.encode(collection.namespaces, &mut encoder);
+    schema.encode(rows, &mut encoder);
+    encoder.series()
+}
+
+/// Appends the text format of a collection, likewise.
+pub fn render_containers(collection: &Collection<'_>, out: &mut String) -> u64 {
+    let mut encoder = Encoder::new(out);
     encode_transitions(collection.transitions, &mut encoder);
     sockets::encode(collection.sockets, &mut encoder);
     let info = &tables::container::INFO;

@@ -97,7 +97,7 @@ pub struct OwnStatus {
     pub network_namespaces: u64,
     /// Each runtime that is watched.
     pub discovery: Vec<DiscoveryStatus>,
-    /// Series that [`render`](super::render) wrote.
+    /// Series written of namespaces, containers and the host.
     pub series: u64,
     /// Series left out since start.
     pub series_dropped: u64,

@@ -8,7 +8,7 @@ use testkit::require;
 use super::own::{BuildInfo, EbpfStatus, OwnMetrics, OwnStatus};
 use super::{
     Collection, ContainerSockets, Counters, HostFiles, HostValues, Identity, Labels, NamespaceRow,
-    Schema, SocketsRow, TransitionRow, render, tables,
+    Schema, SocketsRow, TransitionRow, render_containers, render_namespaces, tables,
 };
 use crate::procfs::captures::V6_18;
 use crate::tcp::StateCounts;
@@ -73,19 +73,19 @@ fn exposition(schema: &Schema) -> (String, u64) {
     host.read_sockstat(V6_18.sockstat, 4096).unwrap();
     host.read_tcp_mem(b"46608\t62145\t93216\n", 4096).unwrap();
     let mut out = String::new();
-    let series = render(
-        schema,
+    let rows = [
+        NamespaceRow {
+            labels: &pod,
+            counters: &first,
+        },
+        NamespaceRow {
+            labels: &plain,
+            counters: &second,
+        },
+    ];
+    let mut series = render_namespaces(schema, &rows, &mut out);
+    series += render_containers(
         &Collection {
-            namespaces: &[
-                NamespaceRow {
-                    labels: &pod,
-                    counters: &first,
-                },
-                NamespaceRow {
-                    labels: &plain,
-                    counters: &second,
-                },
-            ],
             transitions: &[
                 transition(&server, "close", "syn_sent", 7),
                 transition(&server, "syn_sent", "established", 6),
@@ -143,7 +143,8 @@ fn the_golden_exposition_of_two_containers() {
 #[test]
 fn nothing_found_is_nothing_written() {
     let mut out = String::new();
-    assert_eq!(render(&Schema::new(), &Collection::default(), &mut out), 0);
+    assert_eq!(render_namespaces(&Schema::new(), &[], &mut out), 0);
+    assert_eq!(render_containers(&Collection::default(), &mut out), 0);
     assert_eq!(out, "");
 }
 

@@ -83,14 +83,24 @@ pub struct NamedTarget<'a> {
     pub cookie: Option<u64>,
 }
 
+/// What a walk over the kernel's namespaces gave.
+#[derive(Debug, Default)]
+pub struct CounterWalk {
+    given: Vec<Option<Counters>>,
+    /// Whether counters come from it.
+    pub is_whole: bool,
+    /// The kernel's namespaces, where they were walked.
+    pub pass: Option<NamespacePass>,
+    error: Option<io::Error>,
+    duration: Duration,
+}
+
 /// What one round over all namespaces gave.
 #[derive(Debug)]
 pub struct CounterSamples {
     /// The counters, and how the files fared.
     pub namespaces: NamespaceSamples,
-    /// The kernel's namespaces, where they were walked.
-    pub pass: Option<NamespacePass>,
-    /// Why they were not, though they were to be.
+    /// Why the kernel's namespaces were not walked, though they were to be.
     pub error: Option<io::Error>,
     /// Time the walk took.
     pub duration: Duration,
@@ -149,43 +159,52 @@ impl CounterSampler {
         }
     }
 
-    /// Reads all targets.
-    pub fn sample(
+    /// Walks the kernel's namespaces, where counters come from there.
+    pub fn walk(
         &mut self,
         passes: Option<&mut Passes>,
         targets: &[NamedTarget<'_>],
-    ) -> CounterSamples {
-        let walked = match (passes, &mut self.kernel) {
-            (Some(passes), Some(kernel)) => Some(kernel.walk(passes, targets, &self.empty)),
-            _ => None,
+    ) -> CounterWalk {
+        let (Some(passes), Some(kernel)) = (passes, &mut self.kernel) else {
+            return CounterWalk::default();
         };
-        let (mut given, mut pass, mut error) = (Vec::new(), None, None);
-        match walked {
-            Some(Ok(walk)) => {
-                if let Some(disagreement) = walk.disagreement {
-                    warn!(
-                        "the kernel's own counters are not used any more: {disagreement}; all \
-                         come from /proc from now on"
-                    );
-                    self.files.set_covered(Vec::new());
-                    self.kernel = None;
-                } else {
-                    given = walk.counters;
-                }
-                pass = Some(walk.pass);
+        let walk = match kernel.walk(passes, targets, &self.empty) {
+            Ok(walk) => walk,
+            Err(error) => {
+                debug!(%error, "no pass over the network namespaces");
+                return CounterWalk {
+                    error: Some(error),
+                    ..CounterWalk::default()
+                };
             }
-            Some(Err(reason)) => {
-                debug!(error = %reason, "no pass over the network namespaces");
-                error = Some(reason);
-            }
-            None => {}
+        };
+        let duration = walk.pass.duration;
+        let (mut given, mut is_whole) = (walk.counters, true);
+        if let Some(disagreement) = walk.disagreement {
+            warn!(
+                "the kernel's own counters are not used any more: {disagreement}; all come from \
+                 /proc from now on"
+            );
+            self.files.set_covered(Vec::new());
+            self.kernel = None;
+            (given, is_whole) = (Vec::new(), false);
         }
+        CounterWalk {
+            given,
+            is_whole,
+            pass: Some(walk.pass),
+            error: None,
+            duration,
+        }
+    }
+
+    /// Reads of all targets what the walk before did not bring.
+    pub fn read(&mut self, walk: CounterWalk, targets: &[NamedTarget<'_>]) -> CounterSamples {
         let bare: Vec<Target<'_>> = targets.iter().map(|target| target.target).collect();
         CounterSamples {
-            namespaces: self.files.sample(&bare, given),
-            duration: pass.as_ref().map(|pass| pass.duration).unwrap_or_default(),
-            pass,
-            error,
+            namespaces: self.files.sample(&bare, walk.given),
+            duration: walk.duration,
+            error: walk.error,
         }
     }
 }

@@ -22,8 +22,9 @@ use super::places::{HostNamespace, Places, Subject, Tally};
 use crate::cgroups::Cgroups;
 use crate::container::Container;
 use crate::ebpf::passes::{NamespacePass, Passes};
-use crate::metrics::{CounterFile, Counters, Schema};
+use crate::metrics::{CounterFile, Schema};
 use crate::netns::Placement;
+use crate::tcp::invariants::Facts;
 use crate::tcp::listeners::{self, Queues};
 use crate::tcp::sock_diag::{self, Outcome};
 use crate::tcp::{SocketTable, StateCounts};
@@ -122,8 +123,6 @@ pub struct Surroundings<'a> {
     pub pass: Option<NamespacePass>,
     /// The namespaces that somebody wants to know of.
     pub targets: &'a [NamedTarget<'a>],
-    /// What their files said just now.
-    pub counters: &'a [Option<Counters>],
 }
 
 /// Looks at the sockets.
@@ -181,35 +180,42 @@ impl TcpStateSampler {
         self.source != TcpStatesSource::Off && self.pace.is_due(last, now)
     }
 
-    /// Looks at the sockets, and compares what it sees with what the files say.
+    /// Looks at the sockets.
     ///
     /// # Errors
     /// The kernel refuses; then there is no look.
     pub fn look(&mut self, around: Surroundings<'_>) -> io::Result<()> {
         self.last = None;
         self.looks += 1;
-        let targets = around.targets;
-        let counters = around.counters;
         let result = match self.source {
             TcpStatesSource::Kernel => kernel_look(around),
-            TcpStatesSource::SockDiag => sock_diag_look(targets),
+            TcpStatesSource::SockDiag => sock_diag_look(around.targets),
             TcpStatesSource::Off => return Ok(()),
         };
-        let mut look = match result {
-            Ok(look) => look,
+        match result {
+            Ok(look) => {
+                self.last = Some(look);
+                Ok(())
+            }
             Err(error) => {
                 self.strike(&error.to_string());
-                return Err(error);
+                Err(error)
             }
+        }
+    }
+
+    /// Compares the look that was just made with what the files of its targets said before the
+    /// look's end, and where that does not fit, with what they say now.
+    pub fn compare(&mut self, targets: &[NamedTarget<'_>], before: &[Option<Facts>]) {
+        let Some(look) = &mut self.last else {
+            return;
         };
-        let verdict = self.judge.compare(&look, targets, counters);
+        let verdict = self.judge.compare(look, targets, before);
         look.mismatch = verdict.mismatch;
-        self.last = Some(look);
         match verdict.proof {
             Some(proof) if self.source == TcpStatesSource::Kernel => self.strike(&proof),
             _ => self.strikes = 0,
         }
-        Ok(())
     }
 
     /// Counts a failure; after several in a row sock_diag takes over, unless that was ruled out.

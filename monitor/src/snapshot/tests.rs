@@ -51,6 +51,11 @@ fn started(id: &str, name: &str, started: u64) -> Arc<Container> {
     })
 }
 
+/// The whole text of a snapshot.
+fn render(snapshot: &Snapshot, text: &mut String) -> u64 {
+    snapshot.render_namespaces(&Schema::new(), text) + snapshot.render_containers(text)
+}
+
 /// A snapshot in which every namespace has its inode number as its number of sockets, and every
 /// container as many connections as the last letter of its id says.
 fn merge(placement: &Placement, host_namespace: Option<Counters>) -> (Metrics, Snapshot) {
@@ -79,14 +84,12 @@ fn merge(placement: &Placement, host_namespace: Option<Counters>) -> (Metrics, S
     let snapshot = Snapshot::merge(Samples {
         placement,
         namespaces: placement.namespaces.iter().map(used).collect(),
-        reports_host: host_namespace.is_some(),
         host_namespace,
         transitions: Some(transitions),
-        sockets: None,
         host: HostValues::default(),
     });
     let mut text = String::new();
-    let series = snapshot.render(&Schema::new(), &mut text);
+    let series = render(&snapshot, &mut text);
     let metrics = Metrics::parse(&text).unwrap();
     assert_eq!(series, metrics.samples.len() as u64);
     (metrics, snapshot)
@@ -235,14 +238,12 @@ fn what_could_not_be_read_has_no_series() {
     let snapshot = Snapshot::merge(Samples {
         placement: &placement,
         namespaces: vec![None],
-        reports_host: false,
         host_namespace: None,
         transitions: None,
-        sockets: None,
         host: HostValues::default(),
     });
     let mut text = String::new();
-    snapshot.render(&Schema::new(), &mut text);
+    render(&snapshot, &mut text);
     let metrics = Metrics::parse(&text).unwrap();
     assert_eq!(metrics.samples.len(), 1, "{text}");
     assert_eq!(metrics.samples[0].name, INFO);
@@ -273,24 +274,24 @@ fn every_container_has_all_states_and_a_sandbox_only_what_is_its_own() {
         errors: 0,
     };
     let rows = |reports_host| {
-        let snapshot = Snapshot::merge(Samples {
+        let mut snapshot = Snapshot::merge(Samples {
             placement: &placement,
             namespaces: vec![None, None],
-            reports_host,
             host_namespace: None,
             transitions: None,
-            sockets: Some(TcpStateSample {
-                containers: vec![
-                    (&sandbox, established(1)),
-                    (&server, established(2)),
-                    (&agent, established(3)),
-                ],
-                host: established(4),
-            }),
             host: HostValues::default(),
         });
+        let sample = TcpStateSample {
+            containers: vec![
+                (&sandbox, established(1)),
+                (&server, established(2)),
+                (&agent, established(3)),
+            ],
+            host: established(4),
+        };
+        snapshot.add_sockets(&placement, sample, reports_host);
         let mut text = String::new();
-        snapshot.render(&Schema::new(), &mut text);
+        render(&snapshot, &mut text);
         let metrics = Metrics::parse(&text).unwrap();
         let sum = |namespace: &str, container: &str| {
             let labels = [("namespace", namespace), ("container", container)];

@@ -19,6 +19,7 @@ use container_monitor::discovery::{Inventory, SourceState};
 use container_monitor::metrics::own::{BuildInfo, OwnMetrics};
 use container_monitor::metrics::{CounterFile, Schema};
 use container_monitor::procfs::ProcFs;
+use container_monitor::sampler::facts::FactReader;
 use container_monitor::sampler::tcp_states::{Pace, TcpStateSampler, TcpStatesMode};
 use testkit::metrics::Metrics;
 use testkit::prometheus::promtool_check_metrics;
@@ -177,6 +178,7 @@ fn collect(tree: &mut Tree) -> Result<String> {
     let mut collector = Collector::new(Parts {
         // No socket is looked for: these processes are files.
         tcp_states: TcpStateSampler::new(TcpStatesMode::Off, false, pace, &schema, &files),
+        facts: FactReader::new(&schema, &files),
         passes: None,
         cgroups: Cgroups::open(&tree.root()),
         procfs,

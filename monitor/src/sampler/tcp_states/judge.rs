@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Look;
-use crate::metrics::{CounterFile, Counters, Schema};
+use crate::metrics::{CounterFile, Schema};
 use crate::sampler::counters::NamedTarget;
 use crate::sampler::facts::FactReader;
 use crate::tcp::StateCounts;
@@ -39,13 +39,13 @@ impl Judge {
         }
     }
 
-    /// Compares a look with the counters that were read before it, and where they do not fit,
-    /// with the files as they are now.
+    /// Compares a look with what the files said before its end, and where that does not fit, with
+    /// what they say now.
     pub(super) fn compare(
         &mut self,
         look: &Look,
         targets: &[NamedTarget<'_>],
-        counters: &[Option<Counters>],
+        before: &[Option<Facts>],
     ) -> Verdict {
         let (mut by_key, mut by_inode) = (Sums::new(), Sums::new());
         for entry in &look.table.entries {
@@ -54,14 +54,10 @@ impl Judge {
         }
         let mut verdict = Verdict::default();
         let mut again = 0;
-        for (target, counters) in targets.iter().zip(counters) {
-            let Some(counters) = counters else {
+        for (target, before) in targets.iter().zip(before) {
+            let Some(before) = before.filter(Facts::is_some) else {
                 continue;
             };
-            let before = self.facts.of(counters);
-            if !before.is_some() {
-                continue;
-            }
             let inode = target.target.inode;
             let counts = match target.cookie.filter(|_| look.has_cookie) {
                 Some(cookie) => by_key.get(&cookie),

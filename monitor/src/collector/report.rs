@@ -1,0 +1,144 @@
+//! What a collection tells of itself: how each collector fared, and which sources are in use.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use crate::discovery::{SourceState, SourceStatus};
+use crate::metrics::own::{CollectorStatus, DiscoveryStatus, EbpfStatus, OwnStatus, TcpLookStatus};
+use crate::netns::Placement;
+use crate::sampler::counters::{CounterSamples, CountersSource};
+use crate::sampler::namespace::FileOutcome;
+use crate::sampler::tcp_states::{TcpStateSampler, TcpStatesSource};
+use crate::sampler::transitions::TransitionSample;
+
+/// Name of the pass over the kernel's own counters.
+const COUNTERS: &str = "counters";
+
+/// Failed samples since start, by collector.
+#[derive(Debug, Default)]
+pub(super) struct Errors(HashMap<&'static str, u64>);
+
+impl Errors {
+    /// Whether a collector has not failed yet: then it is worth a line in the log, and later ones
+    /// are only counted.
+    pub(super) fn is_first(&self, collector: &'static str) -> bool {
+        self.0.get(collector).is_none_or(|errors| *errors == 0)
+    }
+
+    /// A collector's row, with the errors of this collection added to those before.
+    pub(super) fn row(
+        &mut self,
+        name: &'static str,
+        success: bool,
+        duration: Duration,
+        errors: u64,
+    ) -> CollectorStatus {
+        let sum = self.0.entry(name).or_default();
+        *sum += errors;
+        CollectorStatus {
+            name,
+            success,
+            duration,
+            errors: *sum,
+        }
+    }
+}
+
+/// The files of `count` namespaces, and the pass that takes the place of some; `was_kernel` says
+/// whether there was to be one.
+pub(super) fn counters(
+    samples: &CounterSamples,
+    count: u64,
+    was_kernel: bool,
+    errors: &mut Errors,
+    status: &mut OwnStatus,
+) {
+    for &(file, outcome) in &samples.namespaces.files {
+        let FileOutcome {
+            duration,
+            errors: failed,
+        } = outcome;
+        // One container that fails is an error; the collector has failed when all do.
+        let success = failed == 0 || failed < count;
+        let row = errors.row(file.name(), success, duration, failed);
+        status.collectors.push(row);
+    }
+    if was_kernel {
+        let success = samples.error.is_none();
+        let row = errors.row(COUNTERS, success, samples.duration, u64::from(!success));
+        status.collectors.push(row);
+    }
+}
+
+/// Where the namespaces' counters come from.
+pub(super) fn counters_source(source: CountersSource, status: &mut OwnStatus) {
+    status.counters_sources = CountersSource::ALL
+        .map(|known| (known.as_str(), known == source))
+        .to_vec();
+}
+
+/// Where the sockets' states come from, and how the last look fared.
+pub(super) fn tcp_states(sampler: &TcpStateSampler, status: &mut OwnStatus) {
+    let source = sampler.source();
+    status.tcp_states_sources = TcpStatesSource::ALL
+        .map(|known| (known.as_str(), known == source))
+        .to_vec();
+    status.tcp_looks = (source != TcpStatesSource::Off).then_some(sampler.looks);
+    let last = sampler.last();
+    status.host_network_namespaces = status
+        .host_network_namespaces
+        .or_else(|| last.and_then(|look| look.namespaces));
+    status.tcp_look = last.map(|look| TcpLookStatus {
+        mismatch: look.mismatch,
+        age: look.taken.elapsed(),
+        duration: look.duration,
+        longest_slice: (!look.longest_slice.is_zero()).then_some(look.longest_slice),
+        sockets: look.sockets,
+        folded: look.folded,
+    });
+}
+
+/// How the attached program fares; nothing of what could not be read.
+pub(super) fn ebpf(sample: Option<&TransitionSample<'_>>) -> EbpfStatus {
+    EbpfStatus {
+        events: sample.map(|sample| sample.events),
+        missed_events: sample.and_then(|sample| sample.missed),
+        map_entries: sample.map(|sample| sample.entries),
+        map_full: sample.map(|sample| sample.map_full),
+        unlisted: sample.map(|sample| sample.unlisted),
+    }
+}
+
+/// What the runtimes say, and the scan of `/proc` where it was made.
+pub(super) fn discovery(
+    runtimes: &[SourceStatus],
+    scan: Option<(&'static str, bool)>,
+) -> Vec<DiscoveryStatus> {
+    let runtimes = runtimes
+        .iter()
+        .filter(|source| source.state != SourceState::Absent)
+        .map(|source| DiscoveryStatus {
+            runtime: source.runtime,
+            up: source.state == SourceState::Up,
+            events: source.events,
+        });
+    let scan = scan.map(|(runtime, up)| DiscoveryStatus {
+        runtime,
+        up,
+        events: 0,
+    });
+    runtimes.chain(scan).collect()
+}
+
+/// How many containers of each runtime there are.
+pub(super) fn count_by_runtime(placement: &Placement) -> Vec<(&'static str, u64)> {
+    let members = placement
+        .namespaces
+        .iter()
+        .flat_map(|namespace| &namespace.members);
+    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for container in members.chain(&placement.host_network) {
+        *counts.entry(container.runtime.as_str()).or_default() += 1;
+    }
+    counts.into_iter().collect()
+}

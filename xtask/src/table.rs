@@ -4,50 +4,49 @@ use std::collections::BTreeMap;
 
 use testkit::metrics::{Labels, Metrics};
 
-/// A column of [`render`].
+/// A column of [`render`]: the sum of a family's series with this label.
 struct Column {
     heading: &'static str,
     metric: &'static str,
-    protocol: Option<&'static str>,
+    label: Option<(&'static str, &'static str)>,
 }
 
-const fn column(
-    heading: &'static str,
-    metric: &'static str,
-    protocol: Option<&'static str>,
-) -> Column {
+const fn state(name: &'static str) -> Column {
     Column {
-        heading,
-        metric,
-        protocol,
+        heading: name,
+        metric: "container_network_tcp_sockets",
+        label: Some(("state", name)),
     }
 }
 
-const INUSE: &str = "container_network_sockets_inuse";
-
 const COLUMNS: [Column; 6] = [
-    column("sockets", "container_network_sockets_used", None),
-    column("tcp", INUSE, Some("tcp")),
-    column("tcp6", INUSE, Some("tcp6")),
-    column("curr_estab", "container_network_tcp_curr_estab", None),
-    column("time_wait", "container_network_tcp_time_wait_sockets", None),
-    column("udp", INUSE, Some("udp")),
+    Column {
+        heading: "sockets",
+        metric: "container_network_sockets_used",
+        label: None,
+    },
+    state("listen"),
+    state("established"),
+    state("close_wait"),
+    state("time_wait"),
+    Column {
+        heading: "udp",
+        metric: "container_network_sockets_inuse",
+        label: Some(("protocol", "udp")),
+    },
 ];
 
 /// Rows of [`render`]; more would scroll the best ones away.
 const MAX_ROWS: usize = 20;
 
-/// What a scrape says of the owners of network namespaces, most sockets first, aligned. A value
-/// that is not there is an empty cell.
+/// What a scrape says of containers and of the owners of network namespaces, most sockets first,
+/// aligned. A value that is not there is an empty cell.
 pub(crate) fn render(metrics: &Metrics) -> String {
-    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut rows: BTreeMap<String, [Option<f64>; COLUMNS.len()]> = BTreeMap::new();
     for (at, column) in COLUMNS.iter().enumerate() {
-        let protocol = column.protocol.map(|protocol| ("protocol", protocol));
-        for sample in metrics.matching(column.metric, protocol.as_slice()) {
-            let row = rows
-                .entry(name(&sample.labels))
-                .or_insert_with(|| vec![String::new(); COLUMNS.len()]);
-            row[at] = sample.value.to_string();
+        for sample in metrics.matching(column.metric, column.label.as_slice()) {
+            let row = rows.entry(name(&sample.labels)).or_default();
+            *row[at].get_or_insert(0.0) += sample.value;
         }
     }
     if rows.is_empty() {
@@ -60,13 +59,13 @@ pub(crate) fn render(metrics: &Metrics) -> String {
             .map(str::to_owned)
             .collect(),
     ];
-    let mut rows: Vec<(String, Vec<String>)> = rows.into_iter().collect();
+    let mut rows: Vec<_> = rows.into_iter().collect();
     // Stable, so that equals stay in the order of their names.
-    rows.sort_by_key(|(_, row)| std::cmp::Reverse(row[0].parse::<u64>().unwrap_or(0)));
+    rows.sort_by_key(|(_, row)| std::cmp::Reverse(row[0].unwrap_or(0.0) as u64));
     let more = rows.len().saturating_sub(MAX_ROWS);
-    lines.extend(rows.into_iter().take(MAX_ROWS).map(|(name, mut row)| {
-        row.insert(0, name);
-        row
+    lines.extend(rows.into_iter().take(MAX_ROWS).map(|(name, row)| {
+        let cells = row.map(|value| value.map_or_else(String::new, |value| value.to_string()));
+        std::iter::once(name).chain(cells).collect()
     }));
     let mut text = align(&lines);
     if more > 0 {
@@ -145,12 +144,14 @@ mod tests {
         let metrics = Metrics::parse(
             "container_network_sockets_used{namespace=\"\",pod=\"\",container=\"web\"} 12\n\
              container_network_sockets_inuse{container=\"web\",protocol=\"udp\"} 3\n\
+             container_network_tcp_sockets{container=\"web\",state=\"listen\",family=\"ipv4\"} 1\n\
+             container_network_tcp_sockets{container=\"web\",state=\"listen\",family=\"ipv6\"} 2\n\
              container_network_sockets_used{namespace=\"a\",pod=\"b\",container=\"\"} 1\n",
         )?;
         assert_eq!(
             render(&metrics),
-            "container  sockets  tcp  tcp6  curr_estab  time_wait  udp\n\
-             web             12                                      3\n\
+            "container  sockets  listen  established  close_wait  time_wait  udp\n\
+             web             12       3                                        3\n\
              a/b              1\n"
         );
         assert_eq!(render(&Metrics::default()), "no container found\n");

@@ -252,11 +252,10 @@ fn what_could_not_be_read_has_no_series() {
 /// Established sockets of IPv4.
 fn established(count: u64) -> ContainerSockets {
     let mut sockets = ContainerSockets::default();
-    (0..count).for_each(|_| {
-        sockets
-            .states
-            .add(Family::Ipv4, TcpState::Established as u8)
-    });
+    for _ in 0..count {
+        let state = TcpState::Established as u8;
+        sockets.states.add(Family::Ipv4, state);
+    }
     sockets
 }
 

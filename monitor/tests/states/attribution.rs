@@ -153,7 +153,7 @@ fn containers_on_the_host_s_network_are_told_apart() -> Result<()> {
             // The host's own sockets are the host's, and only where they are asked for.
             let host = metrics.matching(SOCKETS, &[("container", "/")]).len();
             ensure!(
-                (host > 0) == !more.is_empty(),
+                (host > 0) != more.is_empty(),
                 "{source}: {host} rows of the host"
             );
             monitor.stop()?;

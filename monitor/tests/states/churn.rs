@@ -24,7 +24,7 @@ fn connections(stop: &AtomicBool, made: &AtomicU64) -> Result<()> {
         number += 1;
         let client = TcpStream::connect(address)?;
         let (server, _) = listener.accept()?;
-        if number % 8 > 0 {
+        if !number.is_multiple_of(8) {
             SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
         }
         drop((client, server));
@@ -48,15 +48,17 @@ fn passes_under_churn_make_sense() -> Result<()> {
     let mut programs = Passes::load(&kernel)?;
     let schema = container_monitor::metrics::Schema::new();
     programs.enable_counters(&kernel, schema.slots())?;
-    let (stop, made) = (AtomicBool::new(false), AtomicU64::new(0));
-    let busy = (0..3)
+    let stop = AtomicBool::new(false);
+    let made = [0; 3].map(AtomicU64::new);
+    let busy = (0..made.len())
         .map(|_| Netns::new("st-churn"))
         .collect::<Result<Vec<_>>>()?;
     let count = passes()?;
     std::thread::scope(|scope| {
         let workers: Vec<_> = busy
             .iter()
-            .map(|netns| scope.spawn(|| netns.enter(|| connections(&stop, &made))))
+            .zip(&made)
+            .map(|(netns, made)| scope.spawn(|| netns.enter(|| connections(&stop, made))))
             .collect();
         // Namespaces with sockets in them that come and go.
         let comings = scope.spawn(|| -> Result<u64> {
@@ -70,7 +72,8 @@ fn passes_under_churn_make_sense() -> Result<()> {
             Ok(comings)
         });
         let result = wait::until("they are busy", SOON, || {
-            Ok((made.load(Ordering::Relaxed) > 100).then_some(()))
+            let mut made = made.iter().map(|made| made.load(Ordering::Relaxed));
+            Ok(made.all(|made| made > 10).then_some(()))
         })
         .and_then(|()| watch(&mut programs, &busy, count));
         stop.store(true, Ordering::Relaxed);
@@ -83,7 +86,7 @@ fn passes_under_churn_make_sense() -> Result<()> {
                 .unwrap_or_else(|p| std::panic::resume_unwind(p))?;
         }
         let moved = result?;
-        let made = made.load(Ordering::Relaxed);
+        let made: u64 = made.iter().map(|made| made.load(Ordering::Relaxed)).sum();
         eprintln!(
             "{count} passes, {made} connections, {comings} namespaces; {moved} chains moved while \
              they were followed"

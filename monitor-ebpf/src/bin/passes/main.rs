@@ -18,10 +18,16 @@ macro_rules! offsets {
 }
 
 #[cfg(target_arch = "bpf")]
+mod chain;
+#[cfg(target_arch = "bpf")]
+mod counters;
+#[cfg(target_arch = "bpf")]
 #[path = "../shared/kernel.rs"]
 mod kernel;
 #[cfg(target_arch = "bpf")]
 mod namespaces;
+#[cfg(target_arch = "bpf")]
+mod net;
 #[cfg(target_arch = "bpf")]
 #[path = "../shared/runtime.rs"]
 mod runtime;
@@ -29,6 +35,8 @@ mod runtime;
 mod sockets;
 #[cfg(target_arch = "bpf")]
 mod state;
+#[cfg(target_arch = "bpf")]
+mod tally;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

@@ -124,7 +124,8 @@ pub struct Pass {
     pub moved: u64,
     /// The same, given up after several times: counted as they were seen last.
     pub unsettled: u64,
-    /// Sockets whose cgroup is not told because the map was full.
+    /// Sockets whose cgroup is not told because the map was full, and listeners whose accept queue
+    /// found no room in theirs.
     pub folded: u64,
     /// Sockets not counted because the map was full.
     pub lost: u64,

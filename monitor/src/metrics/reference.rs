@@ -174,7 +174,7 @@ leaves of a connection is `time_wait`, or `fin_wait2` as long as the other end h
 handshake under way is `syn_recv`. These two have no cgroup any more or not yet and stand under the \
 namespace's owner. A socket made for IPv6 is `ipv6` even when it speaks to a v4-mapped address. \
 Where the tables cannot be read (see `container_monitor_tcp_states_source`) the same numbers come \
-from sock_diag in each namespace, at twenty times the cost. Scrapes within \
+from sock_diag in each namespace, at a multiple of the cost (README has figures). Scrapes within \
 `--collector.tcp-states.min-interval` share one look.
 
 **Accept queues** stand on a listening port: all of the container's sockets that listen there in one \

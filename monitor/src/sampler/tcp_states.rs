@@ -350,3 +350,6 @@ fn look_of(table: SocketTable, taken: Instant, duration: Duration, errors: u64) 
 fn total(table: &SocketTable) -> u64 {
     table.entries.iter().map(|entry| entry.counts.total()).sum()
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,7 @@ pub(crate) extern "C" fn count(index: u32, _context: *mut c_void) -> c_long {
 
 /// Adds a listener's accept queue to its port's.
 #[inline(always)]
-fn queue(pass: &Pass, pending: &Pending, key: &Key, entry: &mut Sockets) {
+fn queue(pass: &mut Pass, pending: &Pending, key: &Key, entry: &mut Sockets) {
     let family = pending.slot >> 4 & 1;
     let mut listener = ListenerKey {
         key: *key,
@@ -108,6 +108,7 @@ fn queue(pass: &Pass, pending: &Pending, key: &Key, entry: &mut Sockets) {
         }
     }
     let Some(queue) = found else {
+        pass.folded += 1;
         return;
     };
     // SAFETY: a value of the map.

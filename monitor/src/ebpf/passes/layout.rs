@@ -116,3 +116,49 @@ fn constant(field: &str) -> String {
         None => field.to_ascii_uppercase(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Schema;
+
+    #[test]
+    fn every_published_counter_is_found_and_has_its_own_place() {
+        let Ok(data) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+            eprintln!("skipped: this kernel has no BTF");
+            return;
+        };
+        let schema = Schema::new();
+        let layout = Layout::resolve(&Btf::parse(data).unwrap(), schema.slots());
+        for &slot in layout.missing() {
+            // Linux 5.12.
+            assert_eq!(schema.slots()[slot].field, "MemErrors");
+        }
+        let mut words: Vec<u64> = layout.fields.iter().map(|(_, word)| *word).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), layout.fields.len());
+        assert_eq!(layout.fields().count, words.len() as u64);
+        let published = |file| move |slot: &&usize| schema.slots()[**slot].file == file;
+        let slots: Vec<usize> = layout.slots().collect();
+        assert_eq!(
+            slots
+                .iter()
+                .filter(published(CounterFile::Sockstat))
+                .count(),
+            0
+        );
+    }
+
+    #[test]
+    fn names_lead_to_constants() {
+        for (field, expected) in [
+            ("ListenOverflows", "LISTENOVERFLOWS"),
+            ("TCPReqQFullDoCookies", "TCPREQQFULLDOCOOKIES"),
+            ("TW", "TIMEWAITED"),
+            ("InCsumErrors", "CSUMERRORS"),
+        ] {
+            assert_eq!(constant(field), expected);
+        }
+    }
+}

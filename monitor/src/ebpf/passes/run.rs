@@ -37,7 +37,8 @@ pub struct Trouble {
     pub moved: u64,
     /// The same, given up.
     pub unsettled: u64,
-    /// Sockets whose cgroup is not told because the map was full.
+    /// Sockets whose cgroup is not told because the map was full, and listeners whose accept queue
+    /// found no room in theirs.
     pub folded: u64,
     /// Tables whose namespace ended while they were walked.
     pub gone: u64,

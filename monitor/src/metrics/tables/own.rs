@@ -200,7 +200,7 @@ pub const TCP_STATES_SOCKETS: Metric = Metric::gauge(
 /// Sockets whose cgroup found no room.
 pub const TCP_STATES_FOLDED: Metric = Metric::gauge(
     "container_monitor_tcp_states_folded_sockets",
-    "TCP sockets of the last look that stand under the owner of their namespace because more than 4096 pairs of namespace and cgroup have sockets",
+    "TCP sockets of the last look that stand under the owner of their namespace because more than 4096 pairs of namespace and cgroup have sockets, and listeners beyond 8192 ports, whose accept queue is missing",
     &[],
     SELF,
 );

@@ -84,6 +84,11 @@ impl StateCounts {
         self.slot(family, TcpState::FIN_WAIT2_MINISOCK)
     }
 
+    /// Full sockets of a family in FIN_WAIT2.
+    pub fn fin_wait2_full(&self, family: Family) -> u64 {
+        self.slot(family, TcpState::FinWait2 as u8)
+    }
+
     /// Whether there is any socket of a family.
     pub fn has(&self, family: Family) -> bool {
         (0..=TcpState::REQUEST).any(|state| self.slot(family, state) > 0)

@@ -15,7 +15,7 @@ mod transitions;
 pub use key::{Key, KeyWords, MAX_KEYS};
 pub use namespace::{
     BLOCK_WORDS, Fields, FieldsWords, MAX_FIELDS, MAX_NAMESPACES, NamespaceRecord, NamespaceWords,
-    Namespaces, SCRATCH_WORDS,
+    SCRATCH_WORDS,
 };
 pub use sockets::{
     COMMON_LEN, Family, GONE, ListenerKey, ListenerKeyWords, MAX_LISTENERS, MAX_PORTS, Pass,

@@ -36,14 +36,6 @@ impl From<Fields> for FieldsWords {
     }
 }
 
-/// What is the same for the whole pass: element 0 of the map `NAMESPACES_STATE`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Namespaces {
-    /// `ns.ops` of every network namespace.
-    pub ops: u64,
-}
-
 /// One network namespace.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -65,6 +65,8 @@ pub struct Scanner {
 struct Known {
     /// The name before it was made unique.
     base_name: String,
+    /// Whether that is the command name of its process.
+    is_command: bool,
     container: Arc<Container>,
     /// When its process was first seen to stand for it.
     since: Instant,
@@ -75,6 +77,7 @@ struct Candidate {
     key: GroupKey,
     runtime: Runtime,
     base_name: String,
+    is_command: bool,
     started: u64,
     process: Arc<Process>,
 }
@@ -142,7 +145,7 @@ impl Scanner {
             (Arc::clone(&container.process), container.started)
         });
         let settled_name = known
-            .filter(|known| now - known.since >= SETTLED)
+            .filter(|known| known.is_command && now - known.since >= SETTLED)
             .map(|known| known.base_name.clone());
         let (process, started) = match standing {
             Some(standing) => standing,
@@ -151,18 +154,19 @@ impl Scanner {
                 (process, self.boot_time(procfs).saturating_add(since_boot))
             }
         };
-        let base_name = match (&key.1, names.get(inode)) {
-            (Some(id), _) => short_id(id).to_owned(),
-            (None, Some(name)) => name.to_owned(),
+        let (base_name, is_command) = match (&key.1, names.get(inode)) {
+            (Some(id), _) => (short_id(id).to_owned(), false),
+            (None, Some(name)) => (name.to_owned(), false),
             (None, None) => match settled_name {
-                Some(name) => name,
-                None => walk::comm(&process, &mut self.buffer)?,
+                Some(name) => (name, true),
+                None => (walk::comm(&process, &mut self.buffer)?, true),
             },
         };
         Some(Candidate {
             key,
             runtime: group.runtime,
             base_name,
+            is_command,
             started,
             process,
         })
@@ -231,6 +235,7 @@ impl Scanner {
                 candidate.key,
                 Known {
                     base_name: candidate.base_name,
+                    is_command: candidate.is_command,
                     container,
                     since,
                 },

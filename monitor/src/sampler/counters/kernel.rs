@@ -85,12 +85,21 @@ impl KernelCounters {
         counters
             .readers
             .retain(|reader| covered.contains(&reader.file()));
+        let sources = &counters.sources;
+        let is_shown = |slot: usize| {
+            // A gauge may be below zero for this one moment, and so be nothing.
+            let of_file = |other: &usize| sources[*other].file == sources[slot].file;
+            let has_file = || {
+                layout
+                    .slots()
+                    .filter(of_file)
+                    .any(|s| shown.get(s).is_some())
+            };
+            shown.get(slot).is_some() || (sources[slot].kind == Kind::Gauge && has_file())
+        };
         counters.slots = layout
             .slots()
-            .map(|slot| {
-                let is_covered = covered.contains(&counters.sources[slot].file);
-                (is_covered && shown.get(slot).is_some()).then_some(slot)
-            })
+            .map(|slot| (covered.contains(&sources[slot].file) && is_shown(slot)).then_some(slot))
             .collect();
         counters.published = counters.slots.iter().flatten().copied().collect();
 

@@ -39,10 +39,18 @@ impl Cgroup {
     /// # Errors
     /// Where there is no cgroup2, and without root's rights.
     pub fn docker() -> Result<Self> {
+        Self::docker_below(root().context("there is no cgroup2")?)
+    }
+
+    /// The same in any hierarchy, one of cgroup v1 too, whose root is this.
+    ///
+    /// # Errors
+    /// Without root's rights, and where none is mounted there.
+    pub fn docker_below(root: &Path) -> Result<Self> {
         // Told apart by their first 12 letters, as those of a real Docker are.
         let id = format!("{:08x}{:04x}{:052x}", std::process::id(), next(), 0);
         let name = format!("docker-{id}.scope");
-        Self::new(&name, id)
+        Self::new(root, &name, id)
     }
 
     /// Makes a cgroup that is no container's.
@@ -50,11 +58,11 @@ impl Cgroup {
     /// # Errors
     /// As [`docker`](Self::docker).
     pub fn plain() -> Result<Self> {
-        Self::new("plain", String::new())
+        let root = root().context("there is no cgroup2")?;
+        Self::new(root, "plain", String::new())
     }
 
-    fn new(name: &str, id: String) -> Result<Self> {
-        let root = root().context("there is no cgroup2")?;
+    fn new(root: &Path, name: &str, id: String) -> Result<Self> {
         let slice = root.join(format!("testkit-{}-{}.slice", std::process::id(), next()));
         let path = slice.join(name);
         let cgroup = Self { slice, path, id };
@@ -66,6 +74,11 @@ impl Cgroup {
     /// The container's id; empty for a cgroup that is no container's.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Its folder, whose inode number is the cgroup's id.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The container's name where no runtime tells it: the first 12 letters of the id.

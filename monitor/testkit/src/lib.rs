@@ -19,6 +19,7 @@ pub mod monitor;
 pub mod netns;
 pub mod peer;
 pub mod prometheus;
+pub mod published;
 pub mod require;
 pub mod ss;
 mod sys;

@@ -61,6 +61,14 @@ pub fn command(pid: u32, program: impl AsRef<std::ffi::OsStr>) -> Result<Command
     Ok(command)
 }
 
+/// Sets `lo` up in the network namespace of the calling thread.
+///
+/// # Errors
+/// Without root's rights.
+pub fn loopback_up() -> Result<()> {
+    Ok(sys::loopback_up()?)
+}
+
 /// A network namespace of its own, with `lo` up and a process in it.
 #[derive(Debug)]
 pub struct Netns {

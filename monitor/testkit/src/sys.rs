@@ -73,7 +73,7 @@ pub(crate) fn unshare_mounts() -> io::Result<()> {
 }
 
 /// Sets `lo` up in the network namespace of the calling thread.
-fn loopback_up() -> io::Result<()> {
+pub(crate) fn loopback_up() -> io::Result<()> {
     let socket = rustix::net::socket(
         rustix::net::AddressFamily::INET,
         rustix::net::SocketType::DGRAM,

@@ -9,9 +9,10 @@ use testkit::cgroup::Cgroup;
 use testkit::child::Process;
 use testkit::metrics::Metrics;
 use testkit::netns::Netns;
+use testkit::published::{self, SOCKETS};
 use testkit::{image, require, ss, wait};
 
-use crate::{SOCKETS, SOON, SOURCES, monitor, queues_of, states_of};
+use crate::{SOON, SOURCES, monitor};
 
 fn workload(cgroup: &Cgroup, netns: Option<&Netns>, args: &[&str]) -> Result<Process> {
     let program = image::workload()?;
@@ -93,12 +94,12 @@ fn containers_of_one_namespace_are_told_apart() -> Result<()> {
             );
         }
         // The sum over the namespace is whole.
-        let mut sum = states_of(&metrics, owner)?;
-        for (key, count) in states_of(&metrics, joined)? {
+        let mut sum = published::states(&metrics, owner)?;
+        for (key, count) in published::states(&metrics, joined)? {
             *sum.entry(key).or_default() += count;
         }
         ensure!(sum == ss::states(netns.pid())?, "{source}: {sum:?}");
-        ensure!(queues_of(&metrics, owner)?.len() == 1 && queues_of(&metrics, joined)?.is_empty());
+        ensure!(published::queues(&metrics, owner)?.len() == 1 && published::queues(&metrics, joined)?.is_empty());
         monitor.stop()?;
     }
     drop((serving, connected, other, ended));

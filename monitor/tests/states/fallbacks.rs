@@ -11,7 +11,7 @@ use testkit::child::{find_program, finish};
 use testkit::files::{Values, differences, namespace_values};
 use testkit::monitor::Monitor;
 use testkit::netns::Netns;
-use testkit::{require, ss, wait};
+use testkit::{published, require, ss, wait};
 
 use crate::{EXE, SOON, states_in};
 
@@ -133,7 +133,7 @@ fn nothing_is_published_where_it_is_off() -> Result<()> {
     let monitor = Monitor::spawn(serve(&["--collector.tcp-states=off"]))?;
     monitor.wait_ready()?;
     let metrics = monitor.metrics()?;
-    for family in [crate::SOCKETS, crate::QUEUE, crate::LIMIT, crate::MISMATCH] {
+    for family in [published::SOCKETS, published::QUEUE, published::LIMIT, crate::MISMATCH] {
         ensure!(metrics.series(family).is_empty(), "{family}");
     }
     let source = "container_monitor_tcp_states_source";
@@ -186,7 +186,7 @@ fn no_right() -> Result<()> {
     let line = |line: &&String| words.iter().all(|word| line.contains(word));
     ensure!(log.iter().filter(line).count() == 1, "{log:#?}");
     // No state is a number where none can be had; the counters come from the files.
-    ensure!(metrics.series(crate::SOCKETS).is_empty());
+    ensure!(metrics.series(published::SOCKETS).is_empty());
     let success = "container_monitor_collector_success";
     ensure!(metrics.value(success, &[("collector", "tcp-states")])? == 0.0);
     ensure!(metrics.value(success, &[("collector", "netstat")])? == 1.0);

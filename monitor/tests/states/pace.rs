@@ -58,7 +58,7 @@ fn expensive_looks_are_spaced_out() -> Result<()> {
         ensure!(own(&second, "looks_total")? == own(&first, "looks_total")?);
     }
     // What was seen stays.
-    ensure!(!second.series(crate::SOCKETS).is_empty());
+    ensure!(!second.series(testkit::published::SOCKETS).is_empty());
     std::thread::sleep(Duration::from_secs_f64(rest));
     let third = monitor.metrics()?;
     ensure!(own(&third, "looks_total")? > own(&first, "looks_total")?);

@@ -5,9 +5,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use anyhow::{Result, ensure};
 use socket2::{Domain, Socket, Type};
 use testkit::netns::Netns;
+use testkit::published::{self, Queues, SOCKETS};
 use testkit::require;
 
-use crate::{Queues, SOCKETS, SOURCES, monitor, queues_by_ss, queues_of};
+use crate::{SOURCES, monitor, queues_by_ss};
 
 /// A listener with room for `backlog`, on a port that others may listen at too.
 fn listen(address: &str, backlog: i32) -> Result<Socket> {
@@ -53,7 +54,7 @@ fn listeners_of_one_port_are_summed() -> Result<()> {
     for source in SOURCES {
         let monitor = monitor(source, &[])?;
         let metrics = monitor.metrics()?;
-        let seen = queues_of(&metrics, metrics.container_in(netns.inode())?)?;
+        let seen = published::queues(&metrics, metrics.container_in(netns.inode())?)?;
         ensure!(seen == expected, "{source}: {seen:?}");
         monitor.stop()?;
     }
@@ -82,7 +83,7 @@ fn of_many_ports_the_lowest_64_are_told_apart() -> Result<()> {
         let metrics = monitor.metrics()?;
         for (netns, ports) in [(&some, 300.0), (&many, 700.0)] {
             let container = metrics.container_in(netns.inode())?;
-            let queues = queues_of(&metrics, container)?;
+            let queues = published::queues(&metrics, container)?;
             ensure!(queues.len() == 65, "{source}: {} rows", queues.len());
             let other = ("other".to_owned(), "ipv4".to_owned());
             ensure!(queues.contains_key(&other), "{source}: {queues:?}");
@@ -92,7 +93,7 @@ fn of_many_ports_the_lowest_64_are_told_apart() -> Result<()> {
             let listening = [("container", container), ("state", "listen")];
             ensure!(metrics.sum(SOCKETS, &listening) == ports, "{source}");
         }
-        let queues = queues_of(&metrics, metrics.container_in(some.inode())?)?;
+        let queues = published::queues(&metrics, metrics.container_in(some.inode())?)?;
         let lowest = (10_000..10_064).all(|port: u16| {
             let key = (port.to_string(), "ipv4".to_owned());
             queues.contains_key(&key)

@@ -5,9 +5,10 @@ use anyhow::{Context, Result, ensure};
 use testkit::chaos::Chaos;
 use testkit::metrics::Metrics;
 use testkit::netns::Netns;
+use testkit::published::{self, Queues};
 use testkit::{require, ss};
 
-use crate::{MISMATCH, Queues, monitor, queues_by_ss, queues_of, states_in};
+use crate::{MISMATCH, monitor, queues_by_ss, states_in};
 
 const NAMESPACES: u64 = 20;
 
@@ -54,7 +55,7 @@ fn compare(metrics: &Metrics, netns: &Netns, judged: &Judged) -> Result<()> {
     let (states, queues) = judged;
     let seen = states_in(metrics, netns)?;
     ensure!(seen == *states, "{seen:?}, by ss {states:?}");
-    let seen = queues_of(metrics, metrics.container_in(netns.inode())?)?;
+    let seen = published::queues(metrics, metrics.container_in(netns.inode())?)?;
     // The monitor tells 64 ports apart, and so many listen nowhere here.
     ensure!(seen == *queues, "{seen:?}, by ss {queues:?}");
     Ok(())

@@ -1,6 +1,7 @@
 //! What the tests, the demo and the bench start for real: network namespaces, workloads with real
 //! sockets, a peer that holds the kernel's sockets in any state, a Docker daemon, the monitor
-//! itself, a Prometheus server; and the judges that they are compared with (`ss`, `promtool`).
+//! itself, a Prometheus server; and the judges that they are compared with (`ss`, the kernel's own
+//! text, `promtool`).
 //!
 //! Everything here is stopped by its own process id when its guard is dropped, also on panic, and
 //! dies with the process that started it. Nothing is a double of anything: where the real thing
@@ -18,6 +19,7 @@ pub mod metrics;
 pub mod monitor;
 pub mod netns;
 pub mod peer;
+pub mod proc_net_tcp;
 pub mod prometheus;
 pub mod published;
 pub mod require;

@@ -61,9 +61,9 @@ impl Connection {
         Ok(connection)
     }
 
-    /// The peer's port, which no other connection has.
-    pub(super) fn peer_port(&self) -> u16 {
-        self.peer.port()
+    /// The kernel's port, and the peer's, which no other connection has.
+    pub(super) fn ports(&self) -> (u16, u16) {
+        (self.kernel.port(), self.peer.port())
     }
 
     /// The peer sends a SYN, as if it had not seen the kernel's.

@@ -10,8 +10,8 @@ use socket2::Socket;
 use super::connection::{Connection, listen};
 use super::link::Link;
 use super::state::{Family, State};
-use crate::ss::{self, States};
-use crate::{sys, wait};
+use crate::ss::States;
+use crate::{proc_net_tcp, sys, wait};
 
 /// How many requests wait at one listener. With more than it may have, the kernel would answer by
 /// cookies and keep nothing; somaxconn was 128 before Linux 5.4.
@@ -46,7 +46,7 @@ impl Held {
         }
     }
 
-    /// What [`ss::states`] counts of them: the listeners of requests too.
+    /// What [`ss::states`](crate::ss::states) counts of them: the listeners of requests too.
     pub fn states(&self) -> States {
         let family = self.family.label();
         let mut states = States::new();
@@ -70,6 +70,11 @@ impl Held {
     /// The kernel's sockets that are still open: none of those that are closed on their way.
     pub fn sockets(&self) -> &[Socket] {
         &self.sockets
+    }
+
+    /// The kernel's port and the peer's of each connection; a listener has none.
+    pub fn ports(&self) -> Vec<(u16, u16)> {
+        self.connections.iter().map(Connection::ports).collect()
     }
 
     /// The peer resets all connections, and listeners are closed. As dropping does, but says what
@@ -176,14 +181,11 @@ impl Held {
     /// unless a child of this process, just forked, still has a copy of the descriptor.
     fn close_to_minisock(&self, socket: Socket) -> Result<()> {
         drop(socket);
-        let port = self.connections.last().map_or(0, Connection::peer_port);
-        let filter = format!("state fin-wait-2 dport = :{port}");
-        let mut options = vec!["-H", "-t", "-n", "-o"];
-        options.extend(filter.split(' '));
+        let ports = self.connections.last().map(Connection::ports);
+        let (local, remote) = ports.unwrap_or_default();
         wait::until("a minisock", Duration::from_secs(5), || {
-            let line = ss::run(self.pid, &options)?;
-            // The timer that only they have.
-            Ok(line.contains("timewait").then_some(()))
+            let entry = proc_net_tcp::find(self.pid, self.family.label(), local, remote)?;
+            Ok(entry.filter(|entry| entry.minisock).map(drop))
         })
     }
 }

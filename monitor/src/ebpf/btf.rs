@@ -211,18 +211,7 @@ impl Btf {
             let bit_offset = base.checked_add(bit_offset)?;
             let found = self.name(name_offset);
             if found == name {
-                let target_type = self.resolve(target);
-                let bits = if bit_field > 0 {
-                    bit_field
-                } else {
-                    target_type.map_or(0, bits)
-                };
-                let member = Member {
-                    bit_offset,
-                    bits,
-                    is_pointer: target_type.is_some_and(|target| target.kind == KIND_POINTER),
-                };
-                Some((member, target))
+                Some((self.member_at(bit_offset, bit_field, target)?, target))
             } else if found.is_empty() {
                 self.direct_member(
                     self.structure_of(target)?,
@@ -234,6 +223,27 @@ impl Btf {
             } else {
                 None
             }
+        })
+    }
+
+    /// A member of type `target`; `bit_field` is its size in bits where its structure states it.
+    fn member_at(&self, bit_offset: u32, bit_field: u32, target: u32) -> Option<Member> {
+        let found = self.resolve(target);
+        let (start, bits) = match found {
+            _ if bit_field > 0 => (0, bit_field),
+            // Where no structure states it, a bit field's type is an integer of so many bits,
+            // which may begin later.
+            Some(found) if found.kind == KIND_INT => {
+                let encoding = self.word(found.rest).ok()?;
+                (encoding >> 16 & 0xff, encoding & 0xff)
+            }
+            Some(found) => (0, bits(found)),
+            None => (0, 0),
+        };
+        Some(Member {
+            bit_offset: bit_offset.checked_add(start)?,
+            bits,
+            is_pointer: found.is_some_and(|found| found.kind == KIND_POINTER),
         })
     }
 
@@ -296,10 +306,10 @@ impl Btf {
     }
 }
 
-/// Size of a type in bits; 0 where it has none.
+/// Size of a type other than an integer in bits; 0 where it has none.
 fn bits(found: Type) -> u32 {
     match found.kind {
-        KIND_INT | KIND_STRUCT | KIND_UNION | KIND_ENUM => found.size_or_type.saturating_mul(8),
+        KIND_STRUCT | KIND_UNION | KIND_ENUM => found.size_or_type.saturating_mul(8),
         _ => 0,
     }
 }
@@ -317,5 +327,7 @@ fn extra_len(found: Type, id: usize) -> Result<usize, BtfError> {
     })
 }
 
+#[cfg(test)]
+pub(super) mod builder;
 #[cfg(test)]
 mod tests;

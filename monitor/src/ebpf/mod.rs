@@ -6,6 +6,8 @@
 
 pub mod btf;
 mod error;
+#[cfg(test)]
+mod kernels;
 pub mod offsets;
 mod options;
 pub mod passes;

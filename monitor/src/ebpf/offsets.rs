@@ -66,17 +66,25 @@ impl<'a> Resolver<'a> {
         self.structure(structure)?.member(path)
     }
 
-    /// A member that must be there.
+    /// A member that must be there, and begin with a byte.
     ///
     /// # Errors
-    /// It is not.
+    /// It is not, or does not.
     pub(super) fn member(
         &mut self,
         structure: &'static str,
         path: &[&str],
     ) -> Result<Member, Missing> {
-        self.find(structure, path)
-            .ok_or_else(|| Missing(format!("{structure}.{}", path.join("."))))
+        let name = || format!("{structure}.{}", path.join("."));
+        match self.find(structure, path) {
+            Some(member) if member.bit_offset % 8 == 0 => Ok(member),
+            Some(member) => Err(Missing(format!(
+                "{} that begins with a byte, but one at bit {}",
+                name(),
+                member.bit_offset
+            ))),
+            None => Err(Missing(name())),
+        }
     }
 
     /// The offset of a member that must be there, in bytes.
@@ -127,10 +135,22 @@ pub(super) fn shared(resolver: &mut Resolver<'_>, cookies: bool) -> Result<Globa
         globals.set("KN_ID", id.offset());
     }
     globals.set("SK_CGROUP_IS_POINTER", u64::from(pointer.is_some()));
-    // A union of the number and its parts, where it has parts.
-    let parts = resolver.find("kernfs_node", &["id", "ino"]);
-    globals.set("KN_ID_MASK", parts.map_or(u64::MAX, |_| u32::MAX.into()));
+    globals.set("KN_ID_MASK", inode_bits(resolver));
     Ok(globals)
+}
+
+/// The bits of `kernfs_node.id` that are the cgroup's inode number: the lower half where the upper
+/// one is a generation, else all.
+fn inode_bits(resolver: &mut Resolver<'_>) -> u64 {
+    let is_union = resolver.find("kernfs_node", &["id", "ino"]).is_some();
+    // The 4.18 of RHEL 8 has one number there as later kernels have, and counts generations as
+    // earlier ones do; those with whole numbers have `id_highbits` in its stead.
+    let has_generations = resolver.find("kernfs_root", &["next_generation"]).is_some();
+    if is_union || has_generations {
+        u32::MAX.into()
+    } else {
+        u64::MAX
+    }
 }
 
 /// The globals of the program on `sock:inet_sock_set_state`, beside [`shared`] ones.
@@ -139,34 +159,20 @@ pub(super) fn shared(resolver: &mut Resolver<'_>, cookies: bool) -> Result<Globa
 /// As [`shared`].
 pub(super) fn transitions(resolver: &mut Resolver<'_>) -> Result<Globals, Missing> {
     let protocol = resolver.member("sock", &["sk_protocol"])?;
+    let mask = match protocol.bits {
+        // A bit field, before Linux 5.6.
+        8 => 0xff,
+        16 => 0xffff,
+        bits => {
+            let what = format!("sock.sk_protocol of 8 or 16 bits, but one of {bits}");
+            return Err(Missing(what));
+        }
+    };
     let mut globals = Globals::default();
     globals.set("SK_PROTOCOL", protocol.offset());
-    // It was 8 bits wide before Linux 5.6.
-    let mask = if protocol.bits == 8 { 0xff } else { 0xffff };
     globals.set("SK_PROTOCOL_MASK", mask);
     Ok(globals)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_missing_is_named() {
-        let Ok(data) = std::fs::read("/sys/kernel/btf/vmlinux") else {
-            eprintln!("skipped: this kernel has no BTF");
-            return;
-        };
-        let btf = Btf::parse(data).unwrap();
-        let mut resolver = Resolver::new(&btf);
-        let error = resolver.offset("sock", &["sk_protocol", "tcp"]);
-        assert_eq!(
-            error.unwrap_err().to_string(),
-            "the kernel's BTF has no sock.sk_protocol.tcp"
-        );
-        assert_eq!(resolver.size("no_such"), Err(Missing("no_such".to_owned())));
-        let globals = shared(&mut resolver, false).unwrap();
-        assert_eq!(globals.get("NET_COOKIE"), 0);
-        assert!(globals.get("SK_NET") > 0);
-    }
-}
+mod tests;

@@ -1,24 +1,11 @@
 //! Tests of the BTF reader.
 
+use super::builder::{Builder, bit_field, build};
 use super::*;
 
 /// A member of the sample's structure.
 fn member(btf: &Btf, path: &[&str]) -> Option<Member> {
     btf.structure("s")?.member(path)
-}
-
-/// Builds BTF by hand: `types` are words, `strings` begins with the empty name.
-fn build(types: &[u32], strings: &[u8]) -> Vec<u8> {
-    let mut data = Vec::new();
-    data.extend(MAGIC.to_ne_bytes());
-    data.extend([1, 0]);
-    let len = 4 * types.len() as u32;
-    for word in [24, 0, len, len, strings.len() as u32] {
-        data.extend(word.to_ne_bytes());
-    }
-    data.extend(types.iter().flat_map(|word| word.to_ne_bytes()));
-    data.extend(strings);
-    data
 }
 
 /// ```c
@@ -92,6 +79,34 @@ fn members_are_found_through_typedefs_and_anonymous_structures() {
     assert_eq!(btf.structure("s").unwrap().size(), 12);
     assert_eq!(member(&btf, &["a", "b"]), None);
     assert_eq!(member(&btf, &[]), None);
+}
+
+/// `unsigned int low : 8, high : 8;` as either kind of structure says it.
+#[test]
+fn a_bit_field_has_its_own_size_and_place_in_both_encodings() {
+    let expected = Some(Member {
+        bit_offset: 40,
+        bits: 8,
+        is_pointer: false,
+    });
+    let mut flagged = Builder::default();
+    let word = flagged.int(4);
+    flagged.structure_with_bit_fields(
+        "s",
+        8,
+        &[
+            ("low", word, bit_field(32, 8)),
+            ("high", word, bit_field(40, 8)),
+        ],
+    );
+    assert_eq!(member(&flagged.btf(), &["high"]), expected);
+    // One integer type for both, or one whose bits begin later.
+    for (start, offset) in [(0, 40), (8, 32)] {
+        let mut plain = Builder::default();
+        let byte_of_word = plain.int_of_bits(4, start, 8);
+        plain.structure("s", 8, &[("high", byte_of_word, offset)]);
+        assert_eq!(member(&plain.btf(), &["high"]), expected, "{start}");
+    }
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) fn tables(resolver: &mut Resolver<'_>) -> Result<Globals, Missing> {
             return Err(Missing(what));
         }
     }
-    // From Linux 5.19 to 6.1 it is a pointer, before and after a structure within.
+    // From Linux 5.18 to 6.0 it is a pointer, before and after a structure within.
     let death_row = resolver.member("net", &["ipv4", "tcp_death_row"])?;
     let hashinfo = resolver.offset("inet_timewait_death_row", &["hashinfo"])?;
     globals.set("DEATH_ROW_IS_POINTER", u64::from(death_row.is_pointer));
@@ -87,4 +87,52 @@ pub(super) fn counters(resolver: &mut Resolver<'_>) -> Result<Globals, Missing> 
         globals.set(name, resolver.size(structure)?);
     }
     Ok(globals)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ebpf::kernels::{
+        LINUX_5_4, LINUX_5_10, LINUX_5_15, LINUX_6_0, LINUX_6_1, LINUX_6_18, RHEL_8, declarations,
+    };
+
+    #[test]
+    fn every_kernels_tables_are_found_by_its_own_declarations() {
+        for (kernel, ops, is_pointer, death_row, node) in [
+            (RHEL_8, 8, 0, 0x180 + 64 + 64, 0x4e0),
+            (LINUX_5_4, 8, 0, 0x180 + 64 + 64, 0x4e0),
+            (LINUX_5_10, 8, 0, 0x180 + 64 + 64, 0x4e0),
+            (LINUX_5_15, 8, 0, 0x180 + 64 + 64, 0x4e0),
+            (LINUX_6_0, 8, 1, 0x180 + 64, 104),
+            (LINUX_6_1, 8, 0, 0x180 + 64 + 64, 104),
+            (LINUX_6_18, 16, 0, 0x180 + 64 + 64, 104),
+        ] {
+            let btf = declarations(&kernel);
+            let globals = tables(&mut Resolver::new(&btf)).unwrap();
+            for (name, expected) in [
+                ("NET_OPS", 0x80 + ops),
+                ("NET_DEATH_ROW", death_row),
+                ("DEATH_ROW_IS_POINTER", is_pointer),
+                ("DEATH_ROW_HASHINFO", 64),
+                ("SKC_NUM", 14),
+                ("SKC_NULLS_NODE", 104),
+                ("LISTEN_NODE", node),
+                ("LHASH2_HEAD", 8),
+                ("LHASH2_STRIDE", 16),
+            ] {
+                assert_eq!(globals.get(name), expected, "{name} of {kernel:?}");
+            }
+        }
+    }
+
+    /// None of these kernels declares counters here.
+    #[test]
+    fn counters_that_are_not_there_are_named() {
+        let btf = declarations(&LINUX_5_4);
+        let missing = counters(&mut Resolver::new(&btf)).unwrap_err();
+        assert_eq!(
+            missing.to_string(),
+            "the kernel's BTF has no bpf_array.pptrs"
+        );
+    }
 }

@@ -1,6 +1,35 @@
 //! Where the fields stand in the record of the plain tracepoint, from its `format` file.
 
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::TRACEPOINT;
 use super::offsets::Globals;
+
+/// Where tracefs is mounted, below sysfs.
+const MOUNTS: [&str; 2] = ["kernel/tracing", "kernel/debug/tracing"];
+
+/// Why the record is not known, and so the plain tracepoint of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// There is no tracefs.
+    #[error("tracefs is not mounted at {0}")]
+    NoTracefs(PathBuf),
+    /// There is, but not this tracepoint.
+    #[error("the kernel has no tracepoint sock:{TRACEPOINT} (Linux 4.16)")]
+    NoTracepoint,
+    /// The `format` file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What came instead.
+        source: io::Error,
+    },
+    /// The record lacks a field.
+    #[error("the record of sock:{TRACEPOINT} has no field {0}")]
+    NoField(&'static str),
+}
 
 /// Offsets in the record of the tracepoint `sock:inet_sock_set_state`, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,11 +40,31 @@ pub struct Record {
 }
 
 impl Record {
-    /// Parses the tracepoint's `format` file (`Documentation/trace/events.rst`); `None` where it
-    /// lacks a field.
-    pub fn parse(format: &str) -> Option<Self> {
-        let offset = |name: &str| {
-            format.lines().find_map(|line| {
+    /// Reads the record's layout from the tracefs that is mounted below `sysfs`.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn read(sysfs: &Path) -> Result<Self, RecordError> {
+        let events = MOUNTS
+            .iter()
+            .map(|mount| sysfs.join(mount).join("events"))
+            .find(|events| events.is_dir())
+            .ok_or_else(|| RecordError::NoTracefs(sysfs.join(MOUNTS[0])))?;
+        let path = events.join("sock").join(TRACEPOINT).join("format");
+        match std::fs::read_to_string(&path) {
+            Ok(format) => Self::parse(&format),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(RecordError::NoTracepoint),
+            Err(source) => Err(RecordError::Unreadable { path, source }),
+        }
+    }
+
+    /// Parses the tracepoint's `format` file (`Documentation/trace/events.rst`).
+    ///
+    /// # Errors
+    /// It lacks a field.
+    pub fn parse(format: &str) -> Result<Self, RecordError> {
+        let offset = |name: &'static str| {
+            let found = format.lines().find_map(|line| {
                 let (declaration, rest) = line.trim().strip_prefix("field:")?.split_once(';')?;
                 if !declaration.ends_with(&format!(" {name}")) {
                     return None;
@@ -26,9 +75,10 @@ impl Record {
                     .next()?
                     .parse()
                     .ok()
-            })
+            });
+            found.ok_or(RecordError::NoField(name))
         };
-        Some(Self {
+        Ok(Self {
             skaddr: offset("skaddr")?,
             oldstate: offset("oldstate")?,
             newstate: offset("newstate")?,
@@ -46,46 +96,4 @@ impl Record {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Linux 6.18.
-    const FORMAT: &str = "\
-name: inet_sock_set_state
-ID: 1297
-format:
-\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
-\tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;
-\tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;
-\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;
-
-\tfield:const void * skaddr;\toffset:8;\tsize:8;\tsigned:0;
-\tfield:int oldstate;\toffset:16;\tsize:4;\tsigned:1;
-\tfield:int newstate;\toffset:20;\tsize:4;\tsigned:1;
-\tfield:__u16 sport;\toffset:24;\tsize:2;\tsigned:0;
-\tfield:__u16 dport;\toffset:26;\tsize:2;\tsigned:0;
-\tfield:__u16 family;\toffset:28;\tsize:2;\tsigned:0;
-\tfield:__u16 protocol;\toffset:30;\tsize:2;\tsigned:0;
-
-print fmt: \"family=%s oldstate=%s newstate=%s\", REC->family, REC->oldstate, REC->newstate
-";
-
-    #[test]
-    fn the_record_is_read_by_field_names() {
-        let expected = Record {
-            skaddr: 8,
-            oldstate: 16,
-            newstate: 20,
-        };
-        assert_eq!(Record::parse(FORMAT), Some(expected));
-        let moved = FORMAT.replace("oldstate;\toffset:16", "oldstate;\toffset:48");
-        assert_eq!(Record::parse(&moved).unwrap().oldstate, 48);
-    }
-
-    #[test]
-    fn a_record_without_a_field_is_none() {
-        assert_eq!(Record::parse(""), None);
-        assert_eq!(Record::parse(&FORMAT.replace("skaddr", "address")), None);
-        assert_eq!(Record::parse(&FORMAT.replace("offset:20", "offset:")), None);
-    }
-}
+mod tests;

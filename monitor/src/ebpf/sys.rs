@@ -16,7 +16,7 @@ const BATCH: usize = 256;
 /// times that.
 ///
 /// # Errors
-/// `EINVAL` on kernels without the call; whatever else the kernel says.
+/// [`has_no_batches`] on kernels that do not read such maps so; whatever else the kernel says.
 pub(super) fn for_each_entry<const K: usize, const V: usize>(
     map: BorrowedFd<'_>,
     mut visit: impl FnMut([u64; K], [u64; V]),
@@ -53,6 +53,15 @@ pub(super) fn for_each_entry<const K: usize, const V: usize>(
         }
         first = false;
     }
+}
+
+/// `ENOTSUPP` of the kernel's `include/linux/errno.h`: user space has no name for it.
+const ENOTSUPP: i32 = 524;
+
+/// Whether an error of [`for_each_entry`] says that this kernel cannot read the map in batches: it
+/// does not know the call (before Linux 5.6), or not for maps of this type.
+pub(super) fn has_no_batches(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP))
 }
 
 /// Reads the first `count` elements of an array in batches (`BPF_MAP_LOOKUP_BATCH`, of arrays in
@@ -144,5 +153,19 @@ unsafe fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<()> {
         Err(io::Error::last_os_error())
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_batches_is_told_from_one_that_fails() {
+        let says = |number| has_no_batches(&io::Error::from_raw_os_error(number));
+        assert!(says(libc::EINVAL) && says(ENOTSUPP));
+        for number in [libc::ENOSPC, libc::EFAULT, libc::EPERM, libc::EINTR] {
+            assert!(!says(number), "{number}");
+        }
     }
 }

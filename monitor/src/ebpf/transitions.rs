@@ -14,7 +14,7 @@ use monitor_ebpf::{Key, KeyWords, Problems, ProblemsWords, Transitions, Transiti
 use super::error::{load_error, one_line, os_error};
 use super::offsets::{self, Globals, Resolver};
 use super::options::{Attachment, LoadOptions};
-use super::record::Record;
+use super::record::{Record, RecordError};
 use super::{EbpfError, Kernel, TRACEPOINT, sys};
 
 const OBJECT: &[u8] = include_bytes_aligned!("../../bpf/transitions.o");
@@ -42,7 +42,7 @@ impl TransitionCounter {
         let mut resolver = Resolver::new(&kernel.btf);
         let shared = offsets::shared(&mut resolver, kernel.cookies)?;
         let own = offsets::transitions(&mut resolver)?;
-        let record = read_record(&kernel.sysfs).map(|record| record.globals());
+        let record = Record::read(&kernel.sysfs).map(|record| record.globals());
         let object = if options.warnings {
             OBJECT
         } else {
@@ -52,7 +52,7 @@ impl TransitionCounter {
             let mut loader = EbpfLoader::new();
             // The object has no CO-RE relocations; the loader need not keep the kernel's BTF.
             loader.btf(None);
-            for globals in [Some(&shared), Some(&own), record.as_ref()] {
+            for globals in [Some(&shared), Some(&own), record.as_ref().ok()] {
                 globals
                     .into_iter()
                     .for_each(|globals: &Globals| globals.apply(&mut loader));
@@ -62,7 +62,7 @@ impl TransitionCounter {
         let attachment = attach(
             &mut ebpf,
             &kernel.btf_path,
-            record.is_some(),
+            record.as_ref().err(),
             options.attachments,
         )?;
         let mut map = |name: &str| {
@@ -110,8 +110,7 @@ impl TransitionCounter {
             },
         );
         match result {
-            // Linux before 5.6 has no batches.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => self.read_one_by_one(),
+            Err(error) if sys::has_no_batches(&error) => self.read_one_by_one(),
             result => result.map(|()| entries),
         }
     }
@@ -158,33 +157,21 @@ impl TransitionCounter {
     }
 }
 
-/// The tracepoint's record, where tracefs is mounted.
-fn read_record(sysfs: &Path) -> Option<Record> {
-    ["kernel/tracing", "kernel/debug/tracing"]
-        .iter()
-        .find_map(|tracefs| {
-            let path = sysfs
-                .join(tracefs)
-                .join("events/sock")
-                .join(TRACEPOINT)
-                .join("format");
-            Record::parse(&std::fs::read_to_string(path).ok()?)
-        })
-}
-
 /// Attaches the first program that the kernel takes.
 fn attach(
     ebpf: &mut Ebpf,
     btf: &Path,
-    has_record: bool,
+    no_record: Option<&RecordError>,
     attachments: &[Attachment],
 ) -> Result<Attachment, EbpfError> {
     let mut refusals = Vec::new();
     for &attachment in attachments {
         let result = match attachment {
             Attachment::TpBtf => attach_tp_btf(ebpf, btf),
-            Attachment::Tracepoint if has_record => attach_tracepoint(ebpf),
-            Attachment::Tracepoint => Err(anyhow!("tracefs is not mounted at /sys/kernel/tracing")),
+            Attachment::Tracepoint => match no_record {
+                None => attach_tracepoint(ebpf),
+                Some(error) => Err(anyhow!("{error}")),
+            },
         };
         match result {
             Ok(()) => return Ok(attachment),
@@ -219,3 +206,6 @@ fn program(ebpf: &mut Ebpf, attachment: Attachment) -> anyhow::Result<&mut Progr
     ebpf.program_mut(name)
         .with_context(|| format!("the object has no program {name}"))
 }
+
+#[cfg(test)]
+mod tests;

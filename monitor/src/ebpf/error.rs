@@ -40,7 +40,8 @@ pub enum EbpfError {
     /// `bpf(2)` is not allowed.
     #[error(
         "the kernel refuses bpf(2): operation not permitted (run privileged, or with CAP_BPF and \
-         CAP_PERFMON, or CAP_SYS_ADMIN before Linux 5.8; a lockdown in mode \"confidentiality\" \
+         CAP_PERFMON, or CAP_SYS_ADMIN before Linux 5.8; before 5.11 with CAP_SYS_RESOURCE too, or \
+         a limit of locked memory (ulimit -l) of 16 MiB; a lockdown in mode \"confidentiality\" \
          forbids it altogether)"
     )]
     NotPermitted,

@@ -26,5 +26,6 @@ pub mod require;
 pub mod ss;
 mod sys;
 pub mod tracefs;
+pub mod transitions;
 pub mod wait;
 pub mod workload;

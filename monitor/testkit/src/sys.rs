@@ -127,16 +127,29 @@ pub(crate) fn kill(pid: u32, signal: Signal) -> io::Result<()> {
 
 /// The state of a TCP socket as the kernel numbers it (`TCP_ESTABLISHED` is 1).
 pub(crate) fn tcp_state(socket: &impl AsFd) -> io::Result<u8> {
-    // The first member of `tcp_info`; of the rest as much is given as is asked for.
-    let mut state = 0_u8;
-    let mut length: libc::socklen_t = 1;
+    // The first member.
+    tcp_info::<1>(socket).map(|[state]| state)
+}
+
+/// How many connections wait at a listener to be accepted.
+pub(crate) fn accept_queue(listener: &impl AsFd) -> io::Result<u32> {
+    // `tcpi_unacked`, which says that of a listener, follows eight bytes and four words.
+    let info: [u8; 28] = tcp_info(listener)?;
+    let [.., a, b, c, d] = info;
+    Ok(u32::from_ne_bytes([a, b, c, d]))
+}
+
+/// The first `N` bytes of `struct tcp_info`.
+fn tcp_info<const N: usize>(socket: &impl AsFd) -> io::Result<[u8; N]> {
+    let mut info = [0; N];
+    let mut length = N as libc::socklen_t;
     let fd = socket.as_fd().as_raw_fd();
     let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
-    // SAFETY: the descriptor is open, and at most `length` bytes are written to `state`.
+    // SAFETY: the descriptor is open, and at most `length` bytes are written to `info`.
     let result =
-        unsafe { libc::getsockopt(fd, level, name, (&raw mut state).cast(), &raw mut length) };
+        unsafe { libc::getsockopt(fd, level, name, info.as_mut_ptr().cast(), &raw mut length) };
     if result == 0 {
-        Ok(state)
+        Ok(info)
     } else {
         Err(io::Error::last_os_error())
     }
@@ -144,11 +157,23 @@ pub(crate) fn tcp_state(socket: &impl AsFd) -> io::Result<u8> {
 
 /// Keeps a connection to a listener a request for some seconds, until its client sends something.
 pub(crate) fn defer_accept(socket: &impl AsFd, seconds: libc::c_int) -> io::Result<()> {
+    set_tcp(socket, libc::TCP_DEFER_ACCEPT, seconds)
+}
+
+/// Sets how often a socket that connects sends its SYN again.
+pub(crate) fn set_syn_count(socket: &impl AsFd, count: libc::c_int) -> io::Result<()> {
+    set_tcp(socket, libc::TCP_SYNCNT, count)
+}
+
+/// Sets an option of TCP that is an `int`.
+fn set_tcp(socket: &impl AsFd, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let fd = socket.as_fd().as_raw_fd();
-    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT);
-    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    let (level, length) = (
+        libc::IPPROTO_TCP,
+        size_of::<libc::c_int>() as libc::socklen_t,
+    );
     // SAFETY: the descriptor is open, and `length` bytes are read of a value that outlives the call.
-    if unsafe { libc::setsockopt(fd, level, name, (&raw const seconds).cast(), length) } != 0 {
+    if unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), length) } != 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())

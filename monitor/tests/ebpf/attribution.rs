@@ -8,9 +8,10 @@ use testkit::child::{Process, output};
 use testkit::metrics::Metrics;
 use testkit::monitor::Monitor;
 use testkit::netns::Netns;
+use testkit::transitions::Pair;
 use testkit::{image, require, wait, workload};
 
-use crate::{Pair, SOON, TRANSITIONS, close_to, expect, monitor};
+use crate::{SOON, TRANSITIONS, close_to, expect, monitor};
 
 #[test]
 fn a_thousand_connections_are_a_thousand() -> Result<()> {

@@ -6,7 +6,6 @@
 //! another. So no count is demanded exactly, only within one in a hundred.
 
 mod attribution;
-mod cases;
 mod limits;
 mod load;
 mod without;
@@ -16,15 +15,13 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use testkit::metrics::Metrics;
 use testkit::monitor::Monitor;
+use testkit::transitions::Pair;
 
 /// How long something may take that is the kernel's or a child's to do.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// The family that is tested here.
 pub(crate) const TRANSITIONS: &str = "container_network_tcp_transitions_total";
-
-/// A state that was left and the one that was entered, as the labels name them.
-pub(crate) type Pair = (&'static str, &'static str);
 
 /// Starts the monitor with the program.
 pub(crate) fn monitor(more: &[&str]) -> Result<Monitor> {
@@ -35,9 +32,14 @@ pub(crate) fn monitor(more: &[&str]) -> Result<Monitor> {
     )
 }
 
-/// Whether a count is the expected one, within one in a hundred and never less than one.
+/// How much a count may differ from the expected one: one in a hundred and never less than one.
+pub(crate) fn slack(expected: u64) -> u64 {
+    expected.div_ceil(100)
+}
+
+/// Whether a count is the expected one, as nearly as can be demanded.
 pub(crate) fn close_to(seen: u64, expected: u64) -> bool {
-    seen.abs_diff(expected) <= expected.div_ceil(100)
+    seen.abs_diff(expected) <= slack(expected)
 }
 
 /// Demands that the container's transitions are these, and no others.

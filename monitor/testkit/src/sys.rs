@@ -74,6 +74,13 @@ pub(crate) fn unshare_mounts() -> io::Result<()> {
 
 /// Sets `lo` up in the network namespace of the calling thread.
 pub(crate) fn loopback_up() -> io::Result<()> {
+    change_loopback(libc::SIOCSIFFLAGS as libc::Ioctl, |request| {
+        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    })
+}
+
+/// Changes `lo` by a request that is an `ifreq`, which the kernel only reads.
+fn change_loopback(code: libc::Ioctl, fill: impl FnOnce(&mut libc::ifreq)) -> io::Result<()> {
     let socket = rustix::net::socket(
         rustix::net::AddressFamily::INET,
         rustix::net::SocketType::DGRAM,
@@ -82,12 +89,13 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     // SAFETY: `ifreq` is plain old data, for which all zeroes are a valid value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = from.cast_signed();
+        *to = *from as libc::c_char;
     }
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    fill(&mut request);
     let fd = socket.as_raw_fd();
-    // SAFETY: the descriptor is open, and SIOCSIFFLAGS reads an `ifreq` that outlives the call.
-    if unsafe { libc::ioctl(fd, libc::SIOCSIFFLAGS, &raw const request) } != 0 {
+    // SAFETY: the descriptor is open, and `code` reads an `ifreq` (see the callers) that outlives
+    // the call.
+    if unsafe { libc::ioctl(fd, code, &raw const request) } != 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())
@@ -167,14 +175,45 @@ pub(crate) fn set_syn_count(socket: &impl AsFd, count: libc::c_int) -> io::Resul
 
 /// Sets an option of TCP that is an `int`.
 fn set_tcp(socket: &impl AsFd, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    set(socket, libc::IPPROTO_TCP, name, &value)
+}
+
+/// Sets an option that is a `T`.
+fn set<T>(socket: &impl AsFd, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
     let fd = socket.as_fd().as_raw_fd();
-    let (level, length) = (
-        libc::IPPROTO_TCP,
-        size_of::<libc::c_int>() as libc::socklen_t,
-    );
-    // SAFETY: the descriptor is open, and `length` bytes are read of a value that outlives the call.
-    if unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), length) } != 0 {
+    let length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the descriptor is open, and `length` bytes are read of a value that outlives the
+    // call, as does what it points to (see the callers).
+    if unsafe { libc::setsockopt(fd, level, name, (&raw const *value).cast(), length) } != 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Drops every packet that arrives for a socket from here on, before the socket sees it.
+pub(crate) fn receive_nothing(socket: &impl AsFd) -> io::Result<()> {
+    let mut nothing = libc::sock_filter {
+        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        jt: 0,
+        jf: 0,
+        k: 0,
+    };
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: &raw mut nothing,
+    };
+    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
+/// Ends [`receive_nothing`].
+pub(crate) fn receive_again(socket: &impl AsFd) -> io::Result<()> {
+    let ignored: libc::c_int = 0;
+    set(socket, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &ignored)
+}
+
+/// Sets how much `lo` takes at once, in the network namespace of the calling thread.
+pub(crate) fn set_loopback_mtu(bytes: libc::c_int) -> io::Result<()> {
+    change_loopback(libc::SIOCSIFMTU as libc::Ioctl, |request| {
+        request.ifr_ifru.ifru_mtu = bytes;
+    })
 }

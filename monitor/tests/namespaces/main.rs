@@ -5,6 +5,7 @@
 //! inode number goes to another namespace at once. So a namespace that lives is found by its
 //! inode number, and one that ended by its process's name, which no other test uses.
 
+mod counters;
 mod identity;
 mod lifecycle;
 mod processes;

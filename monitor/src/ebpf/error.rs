@@ -45,6 +45,12 @@ pub enum EbpfError {
          forbids it altogether)"
     )]
     NotPermitted,
+    /// The kernel is locked down (`kernel_lockdown(7)`), and something was refused.
+    #[error(
+        "the kernel is locked down in mode \"confidentiality\", in which no program may read its \
+         memory: {0}"
+    )]
+    LockedDown(Box<EbpfError>),
     /// The object or a map of it was not taken.
     #[error("the kernel does not take the eBPF object: {0}")]
     Load(String),
@@ -68,9 +74,39 @@ pub(super) fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32>
         .and_then(io::Error::raw_os_error)
 }
 
-/// An error as one line: the verifier's log, which may follow, goes to the debug log.
+/// An error as one line: of the verifier's log, which may follow, its complaint; all of it goes to
+/// the debug log.
 pub(super) fn one_line(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     debug!(error = text, "refused by the kernel");
-    text.lines().next().unwrap_or_default().to_owned()
+    let Some((error, log)) = text.split_once(". Verifier output: ") else {
+        return text.lines().next().unwrap_or_default().to_owned();
+    };
+    // Statistics come behind it, and what the error itself ends with.
+    let complaint = log.lines().rfind(|line| {
+        let rest = ["verification time", "stack depth", "processed", ": "];
+        !line.is_empty() && !rest.iter().any(|begin| line.starts_with(begin))
+    });
+    format!("{error}: {}", complaint.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_verifiers_log_the_complaint_is_said() {
+        let text = "the BPF_PROG_LOAD syscall returned Invalid argument (os error 22). Verifier \
+            output: reg type unsupported for arg#0 function transitions_tracepoint#17\n\
+            0: R1=ctx(off=0,imm=0) R10=fp0\n\
+            math between map_value pointer and register with unbounded min value is not allowed\n\
+            verification time 16107 usec\nstack depth 296+0\n\
+            processed 1513 insns (limit 1000000)\n: Invalid argument (os error 22)";
+        assert_eq!(
+            one_line(&anyhow::anyhow!(text)),
+            "the BPF_PROG_LOAD syscall returned Invalid argument (os error 22): math between \
+             map_value pointer and register with unbounded min value is not allowed"
+        );
+        assert_eq!(one_line(&anyhow::anyhow!("a\nb")), "a");
+    }
 }

@@ -61,4 +61,18 @@ impl Kernel {
             cookies,
         })
     }
+
+    /// An error with what is behind it, where that can be told.
+    fn explain(&self, error: EbpfError) -> EbpfError {
+        let mode = std::fs::read_to_string(self.sysfs.join("kernel/security/lockdown"));
+        let is_locked_down = mode.is_ok_and(|mode| mode.contains("[confidentiality]"));
+        match error {
+            EbpfError::Load(_) | EbpfError::Attach(_) | EbpfError::NotPermitted
+                if is_locked_down =>
+            {
+                EbpfError::LockedDown(Box::new(error))
+            }
+            error => error,
+        }
+    }
 }

@@ -39,6 +39,10 @@ impl TransitionCounter {
     /// # Errors
     /// See [`EbpfError`].
     pub fn load(kernel: &Kernel, options: LoadOptions) -> Result<Self, EbpfError> {
+        Self::try_load(kernel, options).map_err(|error| kernel.explain(error))
+    }
+
+    fn try_load(kernel: &Kernel, options: LoadOptions) -> Result<Self, EbpfError> {
         let mut resolver = Resolver::new(&kernel.btf);
         let shared = offsets::shared(&mut resolver, kernel.cookies)?;
         let own = offsets::transitions(&mut resolver)?;

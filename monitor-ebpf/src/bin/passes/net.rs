@@ -16,7 +16,7 @@ offsets! {
     /// `offsetof(struct net, ipv4.tcp_death_row)`, with the offset of `hashinfo` in it unless it
     /// is a pointer.
     NET_DEATH_ROW,
-    /// 1 where that is a pointer (Linux 5.19 to 6.1).
+    /// 1 where that is a pointer (Linux 5.18 to 6.0).
     DEATH_ROW_IS_POINTER,
     /// `offsetof(struct inet_timewait_death_row, hashinfo)`
     DEATH_ROW_HASHINFO,

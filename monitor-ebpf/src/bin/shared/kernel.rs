@@ -26,8 +26,8 @@ static CGROUP_KN: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 static KN_ID: Global<u64> = Global::new(0);
 
-/// The bits of a 64-bit load at [`KN_ID`] that are the inode number: before Linux 5.5 the upper
-/// half was a generation.
+/// The bits of a 64-bit load at [`KN_ID`] that are the inode number: before Linux 5.5, and
+/// in RHEL 8, the upper half is a generation.
 #[unsafe(no_mangle)]
 static KN_ID_MASK: Global<u64> = Global::new(u64::MAX);
 

@@ -103,6 +103,10 @@ impl Passes {
     /// # Errors
     /// See [`EbpfError`].
     pub fn load(kernel: &Kernel) -> Result<Self, EbpfError> {
+        Self::try_load(kernel).map_err(|error| kernel.explain(error))
+    }
+
+    fn try_load(kernel: &Kernel) -> Result<Self, EbpfError> {
         needs(bpf_func_id::BPF_FUNC_loop, "bpf_loop (Linux 5.17)")?;
         let mut resolver = Resolver::new(&kernel.btf);
         let shared = common::shared(&mut resolver, kernel.cookies)?;

@@ -48,6 +48,11 @@ impl Cgroups {
         }
     }
 
+    /// Whether there is a cgroup2: without one, no socket tells whose it is within its namespace.
+    pub fn are_there(&self) -> bool {
+        self.root.is_some()
+    }
+
     /// A host with these cgroups, each with its container's id where it is one's.
     #[cfg(test)]
     pub(crate) fn known(cgroups: &[(u64, Option<&str>)]) -> Self {

@@ -29,7 +29,7 @@ use crate::metrics::{HostFiles, Schema};
 use crate::netns::visit;
 use crate::procfs::{ProcFs, Process};
 use crate::sampler::facts::FactReader;
-use crate::sampler::tcp_states::TcpStateSampler;
+use crate::sampler::tcp_states::{TcpStateSampler, TcpStatesMode};
 use crate::sampler::transitions::TransitionSampler;
 use crate::serve::{SingleFlight, Site, router};
 use programs::Programs;
@@ -90,6 +90,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             until(stopped.clone()),
         ));
     }
+    let cgroups = Cgroups::open(&config.sysfs);
+    if !cgroups.are_there() && (config.transitions || config.tcp_states != TcpStatesMode::Off) {
+        warn!(
+            sysfs = %config.sysfs.display(),
+            "no cgroup2 at fs/cgroup below sysfs: containers that share a network namespace are \
+             not told apart"
+        );
+    }
     let mut collector = Collector::new(Parts {
         tcp_states: TcpStateSampler::new(
             config.tcp_states,
@@ -99,7 +107,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             &config.files,
         ),
         facts: FactReader::new(&schema, &config.files),
-        cgroups: Cgroups::open(&config.sysfs),
+        cgroups,
         schema,
         procfs,
 

@@ -124,6 +124,42 @@ pub fn namespace_values(pid: u32) -> Result<Values> {
     Ok(values)
 }
 
+/// Every field of `snmp`, `snmp6` and `netstat` of the network namespace of the process `pid`, by
+/// `Group Field`; in `snmp6`, which has no groups, by its name there.
+///
+/// # Errors
+/// When the process is gone, or a file can't be understood.
+pub fn all_fields(pid: u32) -> Result<BTreeMap<String, f64>> {
+    let mut fields = BTreeMap::new();
+    for file in ["snmp", "netstat"] {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/net/{file}"));
+        let text = text.with_context(|| format!("can't read {file}"))?;
+        for ((group, field), value) in pairs_of_lines(&text)? {
+            fields.insert(format!("{group} {field}"), value);
+        }
+    }
+    // Not there where the kernel has no IPv6.
+    let snmp6 = std::fs::read_to_string(format!("/proc/{pid}/net/snmp6"));
+    for line in snmp6.unwrap_or_default().lines() {
+        let (name, value) = line.split_once(char::is_whitespace).context("snmp6")?;
+        fields.insert(name.to_owned(), value.trim().parse()?);
+    }
+    Ok(fields)
+}
+
+/// Whether a field of [`all_fields`] is one of those that [`namespace_values`] looks at.
+pub fn is_of_the_contract(field: &str) -> bool {
+    let of = |group: &str, names: &[(&str, &str)]| {
+        let name = field.strip_prefix(group);
+        name.is_some_and(|name| names.iter().any(|(known, _)| *known == name))
+    };
+    of("Tcp ", &TCP)
+        || of("Tcp ", &[("CurrEstab", "")])
+        || of("TcpExt ", &TCP_EXT)
+        || of("Udp ", &UDP)
+        || of("Udp6", &UDP)
+}
+
 /// Compares a scrape with the files as they were before and after it. The series of the owner
 /// `identity` must lie between both, and be there if, and only if, the kernel has the field. Gives
 /// what is wrong, a line each.

@@ -24,6 +24,7 @@ pub mod prometheus;
 pub mod published;
 pub mod require;
 pub mod ss;
+pub mod stir;
 mod sys;
 pub mod tracefs;
 pub mod transitions;

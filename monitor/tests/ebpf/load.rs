@@ -63,7 +63,7 @@ fn play_once(counter: &TransitionCounter, case: &Case, family: Family) -> Result
     // The kernel may have handed the last segments to a thread of its own.
     let mut last = Ok(());
     let met = wait::until(case.name, SOON / 5, || {
-        last = case.check(COUNT, &counts(counter, cookie)?, slack);
+        last = case.check(&[COUNT], &counts(counter, cookie)?, slack);
         Ok(last.is_ok().then_some(()))
     });
     last.and(met).with_context(|| format!("over {family:?}"))

@@ -99,7 +99,10 @@ fn containers_of_one_namespace_are_told_apart() -> Result<()> {
             *sum.entry(key).or_default() += count;
         }
         ensure!(sum == ss::states(netns.pid())?, "{source}: {sum:?}");
-        ensure!(published::queues(&metrics, owner)?.len() == 1 && published::queues(&metrics, joined)?.is_empty());
+        ensure!(
+            published::queues(&metrics, owner)?.len() == 1
+                && published::queues(&metrics, joined)?.is_empty()
+        );
         monitor.stop()?;
     }
     drop((serving, connected, other, ended));

@@ -133,7 +133,12 @@ fn nothing_is_published_where_it_is_off() -> Result<()> {
     let monitor = Monitor::spawn(serve(&["--collector.tcp-states=off"]))?;
     monitor.wait_ready()?;
     let metrics = monitor.metrics()?;
-    for family in [published::SOCKETS, published::QUEUE, published::LIMIT, crate::MISMATCH] {
+    for family in [
+        published::SOCKETS,
+        published::QUEUE,
+        published::LIMIT,
+        crate::MISMATCH,
+    ] {
         ensure!(metrics.series(family).is_empty(), "{family}");
     }
     let source = "container_monitor_tcp_states_source";

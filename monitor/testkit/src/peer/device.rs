@@ -28,7 +28,7 @@ pub(super) fn create() -> Result<OwnedFd> {
     let device = device.with_context(|| format!("can't open {path}"))?;
     let mut tun = named();
     tun.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
-    ioctl(&device, libc::TUNSETIFF, &tun).context("can't make a TUN device")?;
+    ioctl(&device, libc::TUNSETIFF as libc::c_ulong, &tun).context("can't make a TUN device")?;
 
     let v4 = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
     let mut address = named();
@@ -81,7 +81,7 @@ fn named() -> libc::ifreq {
     // SAFETY: `ifreq` is plain old data, for which all zeroes are a valid value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(NAME.as_bytes()) {
-        *to = from.cast_signed();
+        *to = *from as libc::c_char;
     }
     request
 }
@@ -90,7 +90,7 @@ fn named() -> libc::ifreq {
 fn sockaddr(octets: [u8; 4]) -> libc::sockaddr {
     let mut data = [0; 14];
     for (to, from) in data[2..].iter_mut().zip(octets) {
-        *to = from.cast_signed();
+        *to = from as libc::c_char;
     }
     libc::sockaddr {
         sa_family: libc::AF_INET as libc::sa_family_t,
@@ -105,11 +105,11 @@ impl Request for libc::ifreq {}
 impl Request for libc::in6_ifreq {}
 
 /// Makes one of the requests of this file.
-fn ioctl<R: Request + Clone>(fd: &OwnedFd, code: libc::Ioctl, request: &R) -> Result<()> {
+fn ioctl<R: Request + Clone>(fd: &OwnedFd, code: libc::c_ulong, request: &R) -> Result<()> {
     let mut request = request.clone();
     // SAFETY: the descriptor is open, and `code` takes a request of this type (see the callers),
     // a copy that outlives the call and that nobody else reads.
-    if unsafe { libc::ioctl(fd.as_raw_fd(), code, &raw mut request) } != 0 {
+    if unsafe { libc::ioctl(fd.as_raw_fd(), code as libc::Ioctl, &raw mut request) } != 0 {
         bail!(std::io::Error::last_os_error());
     }
     Ok(())

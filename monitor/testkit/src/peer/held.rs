@@ -77,6 +77,11 @@ impl Held {
         self.connections.iter().map(Connection::ports).collect()
     }
 
+    /// Closes the kernel's sockets that are still open, while the peer says nothing.
+    pub fn close(&mut self) {
+        self.sockets.clear();
+    }
+
     /// The peer resets all connections, and listeners are closed. As dropping does, but says what
     /// went wrong.
     ///

@@ -183,16 +183,4 @@ mod tests {
         assert_eq!(files::namespace_values(netns.pid())?, values);
         Ok(())
     }
-
-    /// Changes settings of the machine for a moment.
-    #[test]
-    #[ignore = "takes memory from all sockets of this machine"]
-    fn raises_what_it_promises_of_a_machine_of_its_own() -> Result<()> {
-        crate::require!(require::root());
-        let netns = Netns::new("kit-stir-host")?;
-        stir_with_host(&netns)?;
-        let values = files::namespace_values(netns.pid())?;
-        assert_eq!(faults(&values, RAISED_WITH_HOST), [""; 0], "{values:#?}");
-        Ok(())
-    }
 }

@@ -32,34 +32,101 @@ pub(crate) fn cargo() -> Command {
 /// # Errors
 /// When the build fails; cargo has said why.
 pub(crate) fn release_daemon() -> Result<PathBuf> {
-    let mut command = cargo();
-    command
-        .args([
-            "build",
-            "--locked",
-            "--release",
-            "--package=container-monitor",
-        ])
-        .args(["--bin=container-monitor"])
+    let mut build = cargo();
+    build.args(["build", "--locked", "--release"]);
+    let [daemon] = executables(&mut build, ["container-monitor"])?;
+    Ok(daemon)
+}
+
+/// A build, with the release profile, of programs that need no libraries.
+#[derive(Debug)]
+pub(crate) struct StaticBuild {
+    target: String,
+    flags: Vec<String>,
+    toolchain: Option<[&'static str; 2]>,
+}
+
+impl StaticBuild {
+    /// For a target, such as `x86_64-unknown-linux-gnu`.
+    pub(crate) fn new(target: String) -> Self {
+        Self {
+            target,
+            flags: vec!["-Ctarget-feature=+crt-static".to_owned()],
+            toolchain: None,
+        }
+    }
+
+    /// With a flag of rustc more.
+    pub(crate) fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
+    /// With another cargo and rustc than those that run this.
+    pub(crate) fn toolchain(mut self, cargo: &'static str, rustc: &'static str) -> Self {
+        self.toolchain = Some([cargo, rustc]);
+        self
+    }
+
+    /// Builds programs that have their packages' names, and gives their paths.
+    ///
+    /// # Errors
+    /// When the build fails; cargo has said why.
+    pub(crate) fn run<const N: usize>(&self, programs: [&str; N]) -> Result<[PathBuf; N]> {
+        let mut build = match self.toolchain {
+            Some([cargo, _]) => {
+                let mut command = Command::new(cargo);
+                command.current_dir(workspace());
+                command
+            }
+            None => cargo(),
+        };
+        forget_settings(&mut build);
+        if let Some([_, rustc]) = self.toolchain {
+            build.env("RUSTC", rustc);
+        }
+        build
+            .args(["build", "--locked", "--release"])
+            // With a target named, build scripts and macros are still built as the machine wants.
+            .arg(format!("--target={}", self.target))
+            .env("CARGO_ENCODED_RUSTFLAGS", self.flags.join("\u{1f}"));
+        executables(&mut build, programs)
+    }
+}
+
+/// Runs a build of programs that have their packages' names, and gives their paths.
+fn executables<const N: usize>(build: &mut Command, programs: [&str; N]) -> Result<[PathBuf; N]> {
+    for program in programs {
+        build.arg(format!("--package={program}"));
+        build.arg(format!("--bin={program}"));
+    }
+    eprintln!("+ {}", shell::line(build));
+    build
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit());
-    // The same text forces no rebuild; another commit does, of this package alone.
+    // The same text forces no rebuild; another commit does, of the daemon's package alone.
     if std::env::var_os(REVISION).is_none()
         && let Some(revision) = revision()
     {
-        command.env(REVISION, revision);
+        build.env(REVISION, revision);
     }
-    eprintln!("+ cargo build --release --package=container-monitor");
-    let output = command.output().context("cannot start cargo")?;
-    ensure!(output.status.success(), "the daemon does not build");
+    let output = build.output().context("cannot start cargo")?;
+    ensure!(output.status.success(), "the build has failed");
     // Cargo alone knows the folder: settings and environment move it.
-    output
+    let messages: Vec<serde_json::Value> = output
         .stdout
         .split(|&byte| byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
-        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .next_back()
-        .context("cargo names no executable")
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
+    let mut paths = programs.map(|_| PathBuf::new());
+    for (path, program) in paths.iter_mut().zip(programs) {
+        *path = messages
+            .iter()
+            .filter(|message| message["target"]["name"] == program)
+            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+            .with_context(|| format!("cargo names no executable {program}"))?;
+    }
+    Ok(paths)
 }
 
 /// The commit that is checked out; `None` without git, or where this is no repository.

@@ -3,6 +3,7 @@
 mod bench;
 mod build_ebpf;
 mod cargo;
+mod kernels;
 mod lint;
 mod run;
 mod shell;
@@ -33,6 +34,8 @@ enum Task {
     Lint,
     /// All test suites, installing what they need, and the check of the eBPF object
     Test(test::Args),
+    /// Boots the kernels that people run and proves in each what the README says of it
+    Kernels(kernels::Args),
     /// Times a scrape of many network namespaces, beside other ways
     Bench(bench::Args),
     #[command(name = testkit::demo::SUBCOMMAND, hide = true)]
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Run(args) => run::run(&args),
         Task::Lint => lint::run(),
         Task::Test(args) => test::run(&args),
+        Task::Kernels(args) => kernels::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::DemoWorkload { kind } => run::demo_workload(&kind),
     };

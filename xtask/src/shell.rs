@@ -30,6 +30,16 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// # Errors
 /// When it cannot be started, fails, or prints what is not UTF-8.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let text = String::from_utf8(bytes(command)?);
+    let text = text.with_context(|| format!("output of {}", line(command)))?;
+    Ok(text.trim_end().to_owned())
+}
+
+/// Runs the command silently and gives what it printed.
+///
+/// # Errors
+/// When it cannot be started or fails.
+pub(crate) fn bytes(command: &mut Command) -> Result<Vec<u8>> {
     let line = line(command);
     let output = command
         .stdin(Stdio::null())
@@ -41,6 +51,5 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         output.status,
         String::from_utf8_lossy(&output.stderr).trim()
     );
-    let text = String::from_utf8(output.stdout).with_context(|| format!("output of {line}"))?;
-    Ok(text.trim_end().to_owned())
+    Ok(output.stdout)
 }

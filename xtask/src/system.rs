@@ -22,6 +22,13 @@ pub(crate) fn can_install() -> bool {
     rustix::process::geteuid().is_root() && find_program("apt-get").is_some()
 }
 
+/// Whether this machine runs Debian itself, not one that descends from it: those have other
+/// packages and suites.
+pub(crate) fn is_debian() -> bool {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    release.lines().any(|line| line == "ID=debian")
+}
+
 /// Installs Debian packages, saying first which and what for. Those that are there already are
 /// left as they are. No service is started that a package brings along.
 ///

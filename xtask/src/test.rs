@@ -1,15 +1,15 @@
-//! `cargo xtask test`: every suite of the workspace, and the check of the eBPF object, with
-//! everything that they need installed first.
+//! `cargo xtask test`: every suite of the workspace, the check of the eBPF object, and other
+//! kernels (`cargo xtask kernels`), with everything that they need installed first.
 //!
 //! Without the rights to install, what is missing is said, and the tests that need it skip
 //! themselves. With `CI=true` in the environment nothing may be missing or skipped, and the
 //! toolchain of the eBPF object is installed too; elsewhere that one is taken if it is there.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use testkit::child::find_program;
 use testkit::require;
 
-use crate::{build_ebpf, cargo, shell, system};
+use crate::{build_ebpf, cargo, kernels, shell, system};
 
 /// Programs that tests start, each with its Debian package and what it is for.
 const PROGRAMS: [(&str, &str, &str); 13] = [
@@ -38,7 +38,7 @@ const DOCKER_CLIENT: &str = "docker-cli";
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Passed on to the tests: filters and options such as --nocapture; the eBPF object is then
-    /// not checked
+    /// not checked, and no other kernel booted
     #[arg(last = true)]
     filters: Vec<String>,
 }
@@ -80,9 +80,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         );
         Ok(())
     };
-    match (tested, checked) {
-        (Err(tested), Err(checked)) => bail!("{tested:#}; {checked:#}"),
-        (tested, checked) => tested.and(checked),
+    let failed: Vec<String> = [tested, checked, boot_kernels(ci)]
+        .into_iter()
+        .filter_map(|result| Some(format!("{:#}", result.err()?)))
+        .collect();
+    ensure!(failed.is_empty(), "{}", failed.join("; "));
+    Ok(())
+}
+
+/// Boots other kernels, where that can be done.
+fn boot_kernels(ci: bool) -> Result<()> {
+    match kernels::can_run() {
+        Ok(()) => kernels::test(ci).context("cargo xtask kernels"),
+        Err(error) if ci => Err(error).context("CI=true: nothing may be skipped"),
+        Err(error) => {
+            eprintln!("other kernels are not booted: {error:#}");
+            Ok(())
+        }
     }
 }
 

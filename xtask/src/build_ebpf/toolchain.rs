@@ -119,8 +119,7 @@ pub(crate) fn prepare() -> Result<bool> {
 /// Whether this is a machine whose packages are those, and its user root. Ubuntu, for one, has
 /// others.
 fn installable() -> bool {
-    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    release.lines().any(|line| line == "ID=debian") && system::can_install()
+    system::is_debian() && system::can_install()
 }
 
 /// The toolchains of the chosen kind, or of any, and what the others lack.

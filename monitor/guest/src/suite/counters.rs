@@ -7,13 +7,13 @@ use testkit::monitor::Monitor;
 use testkit::stir::{RAISED_WITH_HOST, faults, stir_with_host};
 
 use super::container::Container;
-use super::daemon;
+use super::daemon::{self, Sources};
 
 /// More fields of `netstat` than there are metrics for: all of them.
 const ALL_FIELDS: &str = "--collector.netstat.fields=.*";
 
 /// Every counter, each raised to a number of its own, from every source that there is.
-pub(crate) fn every_counter() -> Result<String> {
+pub(crate) fn every_counter(usually: &Sources) -> Result<String> {
     let container = Container::new()?;
     stir_with_host(&container.netns)?;
     let faults = faults(&values(&container)?, RAISED_WITH_HOST);
@@ -21,13 +21,16 @@ pub(crate) fn every_counter() -> Result<String> {
     for source in ["auto", "proc"] {
         let monitor = daemon::start(&[&format!("--collector.counters={source}")])?;
         agrees(&monitor, &container).with_context(|| source.to_owned())?;
+        if source == "auto" {
+            daemon::keeps_to(&monitor, usually)?;
+        }
         monitor.stop()?;
     }
     Ok("exact".to_owned())
 }
 
 /// Every field of every file, under the name that its help says.
-pub(crate) fn every_file() -> Result<String> {
+pub(crate) fn every_file(usually: &Sources) -> Result<String> {
     let container = Container::new()?;
     container
         .netns
@@ -66,6 +69,7 @@ pub(crate) fn every_file() -> Result<String> {
         .iter()
         .find(|line| line.contains("WARN") || line.contains("ERROR"));
     ensure!(trouble.is_none(), "{log:#?}");
+    daemon::keeps_to(&monitor, usually)?;
     monitor.stop()?;
     Ok("all".to_owned())
 }

@@ -62,6 +62,18 @@ impl Sources {
     }
 }
 
+/// Demands that the daemon still takes numbers from where it does `usually`: it leaves a source
+/// that it has found wrong, and what it then publishes from another one is right.
+pub(crate) fn keeps_to(monitor: &Monitor, usually: &Sources) -> Result<()> {
+    let sources = Sources::of(&monitor.metrics()?)?;
+    ensure!(
+        sources == *usually,
+        "numbers come from {sources:?}, not {usually:?} any more: {:#?}",
+        monitor.log()
+    );
+    Ok(())
+}
+
 /// What the daemon is left with, as its metrics say, beside what it `usually` has: which numbers
 /// are missing, and whether others are only had at a higher price.
 pub(crate) fn left_with(metrics: &Metrics, usually: &Sources) -> Result<String> {

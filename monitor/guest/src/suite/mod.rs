@@ -45,8 +45,8 @@ pub(crate) fn run() -> Result<()> {
     report.check(SOCK_DIAG, || states::every_state("sock_diag"));
     report.check(QUEUES, states::queues);
     report.check(STATES_BY_CGROUP, states::by_cgroup);
-    report.check(COUNTERS, counters::every_counter);
-    report.check(FILES, counters::every_file);
+    report.check(COUNTERS, || counters::every_counter(&sources));
+    report.check(FILES, || counters::every_file(&sources));
     report.check(NO_BTF, || fallbacks::no_btf(&sources));
     report.check(NO_BPF, || fallbacks::no_bpf(&sources));
     // There is no way back from these two.

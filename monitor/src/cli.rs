@@ -26,6 +26,44 @@ pub struct Cli {
 pub enum CliCommand {
     /// Serve the metrics of this node's containers over HTTP.
     Serve(Box<ServeArgs>),
+    /// Say what this host offers, what is lost without it, and whether the monitor answers.
+    Doctor(DoctorArgs),
+}
+
+/// Flags of `doctor`: those of `serve` that say where things are.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Only ask whether the monitor answers, and say nothing if it does: a health probe.
+    #[arg(long = "health")]
+    pub health: bool,
+
+    /// Where the monitor listens; the first address is asked.
+    #[arg(
+        long = "web.listen-address",
+        env = "CONTAINER_MONITOR_WEB_LISTEN_ADDRESS",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_value = "0.0.0.0:10042"
+    )]
+    pub listen_addresses: Vec<String>,
+
+    /// Where the host's proc file system is mounted.
+    #[arg(
+        long = "path.procfs",
+        env = "CONTAINER_MONITOR_PATH_PROCFS",
+        value_name = "FOLDER",
+        default_value = "/proc"
+    )]
+    pub procfs: PathBuf,
+
+    /// Where the host's sysfs is mounted, with cgroups and tracefs below it.
+    #[arg(
+        long = "path.sysfs",
+        env = "CONTAINER_MONITOR_PATH_SYSFS",
+        value_name = "FOLDER",
+        default_value = "/sys"
+    )]
+    pub sysfs: PathBuf,
 }
 
 /// Flags of `serve`, each with an environment variable.

@@ -170,11 +170,7 @@ impl Config {
         let (docker, scan) = discovery(&args, docker_host)?;
         let netstat_fields = args.netstat_fields.as_deref().map(Regex::new).transpose();
         Ok(Self {
-            listen: args
-                .listen_addresses
-                .iter()
-                .map(|address| listen_address(address))
-                .collect::<Result<_, _>>()?,
+            listen: listen_addresses(&args.listen_addresses)?,
             telemetry_path: telemetry_path(args.telemetry_path)?,
             procfs: args.procfs,
             sysfs: args.sysfs,
@@ -199,6 +195,15 @@ impl Config {
             log_format: args.log_format,
         })
     }
+}
+
+/// Addresses to listen on.
+///
+/// # Errors
+/// One is none.
+pub fn listen_addresses(addresses: &[String]) -> Result<Vec<SocketAddr>, ConfigError> {
+    let addresses = addresses.iter();
+    addresses.map(|address| listen_address(address)).collect()
 }
 
 fn listen_address(address: &str) -> Result<SocketAddr, ConfigError> {

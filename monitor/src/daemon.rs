@@ -231,18 +231,23 @@ async fn follow_warnings(mut logger: AsyncFd<EbpfLogger<&'static dyn log::Log>>)
 /// Says so where the processes of the host are not to be seen: the likeliest mistake with a
 /// container, and without a word nothing would look wrong but that nothing is found.
 fn warn_of_own_pid_namespace(procfs: &Path) {
-    use std::os::unix::fs::MetadataExt as _;
-    // Where process 1 is out of reach, ours is in the same one or we would be process 1's.
-    let namespace = ["1/ns/pid", "self/ns/pid"]
-        .iter()
-        .find_map(|path| std::fs::metadata(procfs.join(path)).ok());
-    if namespace.is_some_and(|namespace| namespace.ino() != INITIAL_PID_NAMESPACE) {
+    if is_hosts_pid_namespace(procfs) == Some(false) {
         warn!(
             "{} is not of the host's pid namespace: containers outside of this one are not found \
              (docker run --pid host, hostPID: true)",
             procfs.display()
         );
     }
+}
+
+/// Whether a proc file system shows the host's processes; `None` where that cannot be told.
+pub(crate) fn is_hosts_pid_namespace(procfs: &Path) -> Option<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    // Where process 1 is out of reach, ours is in the same one or we would be process 1's.
+    let namespace = ["1/ns/pid", "self/ns/pid"]
+        .iter()
+        .find_map(|path| std::fs::metadata(procfs.join(path)).ok())?;
+    Some(namespace.ino() == INITIAL_PID_NAMESPACE)
 }
 
 /// `PROC_PID_INIT_INO` of `include/linux/proc_ns.h`.

@@ -12,6 +12,7 @@ pub mod config;
 pub mod container;
 pub mod daemon;
 pub mod discovery;
+pub mod doctor;
 pub mod ebpf;
 pub mod logging;
 pub mod metrics;

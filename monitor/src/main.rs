@@ -7,7 +7,7 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 use container_monitor::cli::{Cli, CliCommand, ServeArgs, one_line};
 use container_monitor::config::Config;
-use container_monitor::{daemon, logging};
+use container_monitor::{daemon, doctor, logging};
 
 /// Threads for collections and what libraries do beside them.
 const MAX_BLOCKING_THREADS: usize = 4;
@@ -17,6 +17,12 @@ fn main() -> ExitCode {
         Ok(Cli {
             command: CliCommand::Serve(args),
         }) => serve(*args),
+        Ok(Cli {
+            command: CliCommand::Doctor(args),
+        }) => doctor::run(&args).unwrap_or_else(|error| {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }),
         // The help or the version; without any argument, the help is the error.
         Err(error)
             if !error.use_stderr()

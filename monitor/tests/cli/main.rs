@@ -1,6 +1,7 @@
 //! The command line and the daemon's manners: what is refused and how, what each flag and
 //! variable changes, the pages, signals, and scrapes that come together.
 
+mod doctor;
 mod errors;
 mod flags;
 mod pages;

@@ -130,7 +130,7 @@ fn executables<const N: usize>(build: &mut Command, programs: [&str; N]) -> Resu
 }
 
 /// The commit that is checked out; `None` without git, or where this is no repository.
-fn revision() -> Option<String> {
+pub(crate) fn revision() -> Option<String> {
     let mut git = Command::new("git");
     git.current_dir(workspace())
         .args(["rev-parse", "--short", "HEAD"]);

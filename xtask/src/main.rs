@@ -3,6 +3,7 @@
 mod bench;
 mod build_ebpf;
 mod cargo;
+mod image;
 mod kernels;
 mod lint;
 mod run;
@@ -36,6 +37,8 @@ enum Task {
     Test(test::Args),
     /// Boots the kernels that people run and proves in each what the README says of it
     Kernels(kernels::Args),
+    /// Builds a static binary and an image that holds it and nothing else
+    Image(image::Args),
     /// Times a scrape of many network namespaces, beside other ways
     Bench(bench::Args),
     #[command(name = testkit::demo::SUBCOMMAND, hide = true)]
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(),
         Task::Test(args) => test::run(&args),
         Task::Kernels(args) => kernels::run(&args),
+        Task::Image(args) => image::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::DemoWorkload { kind } => run::demo_workload(&kind),
     };

@@ -5,11 +5,11 @@
 //! themselves. With `CI=true` in the environment nothing may be missing or skipped, and the
 //! toolchain of the eBPF object is installed too; elsewhere that one is taken if it is there.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use testkit::child::find_program;
 use testkit::require;
 
-use crate::{build_ebpf, cargo, kernels, shell, system};
+use crate::{build_ebpf, cargo, image, kernels, shell, system};
 
 /// Programs that tests start, each with its Debian package and what it is for.
 const PROGRAMS: [(&str, &str, &str); 13] = [
@@ -80,12 +80,30 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         );
         Ok(())
     };
-    let failed: Vec<String> = [tested, checked, boot_kernels(ci)]
+    let failed: Vec<String> = [tested, checked, build_image(ci), boot_kernels(ci)]
         .into_iter()
         .filter_map(|result| Some(format!("{:#}", result.err()?)))
         .collect();
     ensure!(failed.is_empty(), "{}", failed.join("; "));
     Ok(())
+}
+
+/// Builds the image and runs it, where that can be done.
+fn build_image(ci: bool) -> Result<()> {
+    let mut needs = testkit::dockerd::PROGRAMS
+        .iter()
+        .map(|name| require::program(name));
+    let unmet = require::root()
+        .err()
+        .or_else(|| needs.find_map(Result::err));
+    match unmet {
+        None => image::test().context("cargo xtask image"),
+        Some(unmet) if ci => bail!("CI=true: the image needs {}", unmet.0),
+        Some(unmet) => {
+            eprintln!("the image is not built: needs {}", unmet.0);
+            Ok(())
+        }
+    }
 }
 
 /// Boots other kernels, where that can be done.

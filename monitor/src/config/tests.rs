@@ -13,7 +13,9 @@ use crate::sampler::tcp_states::{Pace, TcpStatesMode};
 
 fn config_with(docker_host: Option<&str>, args: &[&str]) -> Result<Config, ConfigError> {
     let args = [&["container-monitor", "serve"], args].concat();
-    let CliCommand::Serve(args) = Cli::try_parse_from(args).unwrap().command;
+    let CliCommand::Serve(args) = Cli::try_parse_from(args).unwrap().command else {
+        panic!("serve");
+    };
     Config::new(*args, docker_host.map(str::to_owned))
 }
 

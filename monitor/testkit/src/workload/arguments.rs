@@ -78,7 +78,7 @@ impl Arguments {
                 }
                 Work::ListenIn { pids }
             }
-            crate::dockerd::sweep::SUBCOMMAND => Work::Sweep,
+            crate::sweep::SUBCOMMAND => Work::Sweep,
             crate::demo::SUBCOMMAND => Work::Demo(self.next("KIND")?),
             other => bail!("no such subcommand: {other:?}"),
         })

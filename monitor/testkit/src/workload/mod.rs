@@ -89,7 +89,7 @@ pub enum Work {
     },
     /// One of [`crate::demo::KINDS`], server and clients in one process.
     Demo(crate::demo::Kind),
-    /// No workload: the watchdog of a [`Dockerd`](crate::dockerd::Dockerd).
+    /// No workload: the watchdog of a daemon of containers, see [`crate::sweep`].
     Sweep,
 }
 
@@ -138,7 +138,7 @@ impl Work {
             Self::Leaderless { at } => leave_leader(at),
             Self::ListenIn { ref pids } => listen_in(pids),
             Self::Demo(kind) => crate::demo::run(kind),
-            Self::Sweep => crate::dockerd::sweep::when_input_ends(),
+            Self::Sweep => crate::sweep::when_input_ends(),
         }
     }
 }

@@ -1,24 +1,20 @@
 //! A real Docker daemon of its own: its folders, socket, containerd and bridge touch no other.
 //!
 //! It changes no firewall rule and no sysctl of the machine. Containers survive a killed daemon
-//! (live restore), which the tests want; [`sweep`](sweep::sweep) ends them when the guard is
+//! (live restore), which the tests want; [`sweep`](mod@crate::sweep) ends them when the guard is
 //! dropped, and a watchdog does the same when this process is killed.
 
-pub mod sweep;
-
-use std::fs::File;
-use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::child::{Process, find_program, output, output_within};
-use crate::{http, image, wait};
+use crate::child::{Process, find_program, output_within};
+use crate::daemon::{answering, command, watchdog};
+use crate::{bridge, http, image, sweep};
 
 /// The image that containers run: the `workload` program.
 pub const IMAGE: &str = "testkit/workload:latest";
@@ -65,7 +61,7 @@ impl Dockerd {
             folder,
         };
         docker.watchdog = Some(watchdog(&workload, docker.folder.path())?);
-        docker.make_bridge()?;
+        bridge::make(docker.folder.path(), &docker.bridge)?;
         docker.start_containerd()?;
         docker.restart()?;
         docker.import(&workload)?;
@@ -172,7 +168,7 @@ impl Dockerd {
             "version = 2\nroot = {:?}\nstate = {:?}\n\
              disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = {:?}\n",
             self.path("containerd/root"),
-            self.path("containerd/state"),
+            self.path(sweep::STATE),
             self.path("containerd.sock"),
         );
         let file = self.path("containerd.toml");
@@ -186,22 +182,6 @@ impl Dockerd {
             Ok(UnixStream::connect(&socket).is_ok())
         })?;
         self.containerd = Some(process);
-        Ok(())
-    }
-
-    /// Makes the bridge, with the first private network of a small range that is free.
-    fn make_bridge(&self) -> Result<()> {
-        let ip = find_program("ip").context("can't find the program ip: install iproute2")?;
-        let ip = |args: &[&str]| output(Command::new(&ip).args(args));
-        // The sweep removes what this file names.
-        std::fs::write(self.path(sweep::BRIDGE), &self.bridge)?;
-        let used = ip(&["-oneline", "-4", "address"])?;
-        let net = (0..256).step_by(4).map(|n| format!("10.213.{n}.1/22"));
-        let net = net.into_iter().find(|net| !used.contains(net.as_str()));
-        let net = net.context("no free network in 10.213.0.0/16")?;
-        ip(&["link", "add", &self.bridge, "type", "bridge"])?;
-        ip(&["address", "add", &net, "dev", &self.bridge])?;
-        ip(&["link", "set", &self.bridge, "up"])?;
         Ok(())
     }
 
@@ -245,60 +225,4 @@ impl Drop for Dockerd {
             watchdog.wait().ok();
         }
     }
-}
-
-/// A command for a daemon that logs to `log` and finds its helpers.
-fn command(name: &str, log: &Path) -> Result<Command> {
-    let program = find_program(name).with_context(|| format!("can't find the program {name}"))?;
-    let log = File::options().create(true).append(true).open(log)?;
-    let path = std::env::var("PATH").unwrap_or_default();
-    let mut command = Command::new(program);
-    command
-        .env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"))
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log);
-    Ok(command)
-}
-
-/// Waits until a daemon answers.
-fn answering(
-    name: &str,
-    log: &Path,
-    process: &mut Process,
-    check: impl Fn() -> Result<bool>,
-) -> Result<()> {
-    let waited = wait::until(name, Duration::from_secs(60), || {
-        if !process.is_alive()? {
-            bail!("{name} ended at once");
-        }
-        // Not there yet, or not answering yet, is what is waited for.
-        Ok(check().unwrap_or(false).then_some(()))
-    });
-    waited.with_context(|| {
-        let log = std::fs::read_to_string(log).unwrap_or_default();
-        let tail: Vec<&str> = log.lines().rev().take(20).collect();
-        let tail: Vec<&str> = tail.into_iter().rev().collect();
-        format!(
-            "{name} does not come up; its log ends:\n{}",
-            tail.join("\n")
-        )
-    })
-}
-
-/// Starts the process that sweeps when this one is gone without having done so. It notices by the
-/// end of its standard input.
-fn watchdog(workload: &Path, folder: &Path) -> Result<Child> {
-    let mut child = Command::new(workload)
-        .arg(sweep::SUBCOMMAND)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .context("can't start the watchdog")?;
-    let mut stdin = child.stdin.take().context("no stdin")?;
-    writeln!(stdin, "{}", folder.display())?;
-    // Kept open with the child, until this process ends.
-    child.stdin = Some(stdin);
-    Ok(child)
 }

@@ -12,8 +12,15 @@ use rustix::process::Signal;
 
 use crate::{sys, wait};
 
-/// Where programs are looked for besides `PATH`, which often lacks the `sbin` folders.
-const MORE_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+/// Where programs are looked for besides `PATH`, which often lacks the `sbin` folders, and always
+/// those of the plugins of CNI.
+const MORE_FOLDERS: [&str; 5] = [
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/sbin",
+    "/usr/lib/cni",
+    "/opt/cni/bin",
+];
 
 /// The path of an installed program.
 pub fn find_program(name: &str) -> Option<PathBuf> {

@@ -26,6 +26,8 @@ fn build() -> Result<PathBuf> {
     let mut command = Command::new(cargo);
     command
         .args(["rustc", "--release", "--locked", "--bin", "workload"])
+        // The workload calls no containerd.
+        .arg("--no-default-features")
         .arg("--manifest-path")
         .arg(manifest)
         .arg("--target-dir")
@@ -47,6 +49,23 @@ fn target_folder() -> PathBuf {
 
 /// A tar archive (POSIX ustar) with `content` as its only file, executable, for `docker import`.
 pub fn tar(name: &str, content: &[u8]) -> Vec<u8> {
+    tar_of(&[(name, content)])
+}
+
+/// A tar archive of executable files.
+fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for (name, content) in files {
+        archive.extend_from_slice(&header(name, content.len()));
+        archive.extend_from_slice(content);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    }
+    // Two blocks of zeroes are the end.
+    archive.resize(archive.len() + 1024, 0);
+    archive
+}
+
+fn header(name: &str, length: usize) -> [u8; 512] {
     let mut header = [0_u8; 512];
     let mut put = |at: usize, text: &str| {
         header[at..at + text.len()].copy_from_slice(text.as_bytes());
@@ -55,7 +74,7 @@ pub fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     put(100, "0000755\0");
     put(108, "0000000\0");
     put(116, "0000000\0");
-    put(124, &format!("{:011o}\0", content.len()));
+    put(124, &format!("{length:011o}\0"));
     put(136, "00000000000\0");
     // The checksum is taken with its own field full of spaces.
     put(148, "        ");
@@ -64,11 +83,47 @@ pub fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     put(263, "00");
     let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    header
+}
 
-    let mut archive = header.to_vec();
-    archive.extend_from_slice(content);
-    archive.resize(archive.len().next_multiple_of(512) + 1024, 0);
-    archive
+/// An image of one executable, as `docker save` writes it and `ctr image import` reads it. Its
+/// containers run `/<name>` with their own arguments, or with `pause` where they have none.
+#[cfg(feature = "containerd")]
+pub(crate) fn saved(tag: &str, name: &str, executable: &[u8]) -> Vec<u8> {
+    use serde_json::json;
+    use sha2::{Digest, Sha256};
+
+    let layer = tar(name, executable);
+    let digest: String = Sha256::digest(&layer)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let config = json!({
+        "architecture": architecture(),
+        "os": "linux",
+        "config": { "Entrypoint": [format!("/{name}")], "Cmd": ["pause"] },
+        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{digest}")] },
+    });
+    let manifest = json!([{
+        "Config": "config.json",
+        "RepoTags": [tag],
+        "Layers": ["layer.tar"],
+    }]);
+    tar_of(&[
+        ("layer.tar", &layer),
+        ("config.json", config.to_string().as_bytes()),
+        ("manifest.json", manifest.to_string().as_bytes()),
+    ])
+}
+
+/// This machine's architecture, in the words of images.
+#[cfg(feature = "containerd")]
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ mod bridge;
 pub mod cgroup;
 pub mod chaos;
 pub mod child;
+#[cfg(feature = "containerd")]
+pub mod containerd;
 mod daemon;
 pub mod demo;
 pub mod dockerd;

@@ -12,12 +12,14 @@ use testkit::require;
 use crate::{build_ebpf, cargo, image, kernels, shell, system};
 
 /// Programs that tests start, each with its Debian package and what it is for.
-const PROGRAMS: [(&str, &str, &str); 13] = [
+const PROGRAMS: [(&str, &str, &str); 15] = [
     ("dockerd", "docker.io", DOCKER),
     ("docker", DOCKER_CLIENT, DOCKER),
     ("containerd", "containerd", DOCKER),
     ("containerd-shim-runc-v2", "containerd", DOCKER),
     ("runc", "runc", DOCKER),
+    ("ctr", "containerd", PODS),
+    ("host-local", "containernetworking-plugins", PODS),
     ("modprobe", "kmod", "bridges of containers"),
     ("ip", "iproute2", "bridges of containers"),
     ("ss", "iproute2", "the judge of socket counts"),
@@ -28,6 +30,7 @@ const PROGRAMS: [(&str, &str, &str); 13] = [
     ("tar", "tar", "images of containers"),
 ];
 const DOCKER: &str = "containers of a real Docker";
+const PODS: &str = "pods of a real containerd";
 const PROMETHEUS: &str = "a real server that scrapes, and promtool";
 const NAMESPACES: &str = "namespaces and fewer rights";
 

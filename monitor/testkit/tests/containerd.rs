@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use testkit::child::has_ended;
-use testkit::containerd::{self, ContainerSpec, Containerd, PodSpec};
+use testkit::containerd::{self, CRI_NAMESPACE, ContainerSpec, Containerd, PodSpec};
 use testkit::{netns, require, ss};
 
 #[test]
@@ -36,6 +36,26 @@ fn containers_of_a_pod_share_its_network() -> Result<()> {
     let cgroups = std::fs::read_to_string(format!("/proc/{server_pid}/cgroup"))?;
     let cgroup = containerd.cgroup_of(&pod, &server);
     assert!(cgroups.contains(&cgroup), "{cgroup}: {cgroups}");
+    Ok(())
+}
+
+#[test]
+fn labels_are_those_of_a_kubelet_and_more() -> Result<()> {
+    testkit::require!(require::root(), containerd::programs());
+    let containerd = Containerd::start()?;
+    let spec = PodSpec::new("shop", "web-0").label("app", "web");
+    let pod = containerd.run_pod(&spec)?;
+    let container = containerd.create_container(&pod, &ContainerSpec::new("server", &[]))?;
+    for (id, key, value) in [
+        (pod.id(), "app", "web"),
+        (pod.id(), "io.kubernetes.pod.uid", spec.uid.as_str()),
+        (container.id(), "io.kubernetes.pod.name", "web-0"),
+        (container.id(), "io.kubernetes.pod.namespace", "shop"),
+        (container.id(), "io.kubernetes.container.name", "server"),
+    ] {
+        let info = containerd.ctr(CRI_NAMESPACE, &["container", "info", id])?;
+        assert!(info.contains(&format!("{key:?}: {value:?}")), "{info}");
+    }
     Ok(())
 }
 

@@ -1,6 +1,9 @@
 //! Counters and gauges of namespaces, as published, beside the kernel's own files.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use anyhow::{Context, Result, ensure};
+use socket2::{Domain, Protocol, Socket, Type};
 use testkit::files::{Values, all_fields, differences, is_of_the_contract, namespace_values};
 use testkit::metrics::Metrics;
 use testkit::monitor::Monitor;
@@ -18,6 +21,7 @@ pub(crate) fn every_counter(usually: &Sources) -> Result<String> {
     stir_with_host(&container.netns)?;
     let faults = faults(&values(&container)?, RAISED_WITH_HOST);
     ensure!(faults.is_empty(), "not raised: {}", faults.join("; "));
+    let held = container.netns.enter(gauges)?;
     for source in ["auto", "proc"] {
         let monitor = daemon::start(&[&format!("--collector.counters={source}")])?;
         agrees(&monitor, &container).with_context(|| source.to_owned())?;
@@ -26,7 +30,46 @@ pub(crate) fn every_counter(usually: &Sources) -> Result<String> {
         }
         monitor.stop()?;
     }
+    drop(held);
     Ok("exact".to_owned())
+}
+
+/// Sockets of every protocol, of no two as many: a gauge that is another one's is seen.
+fn gauges() -> Result<Vec<Socket>> {
+    let mut held = Vec::new();
+    let protocols = [
+        (Domain::IPV4, Type::DGRAM, Protocol::UDP),
+        (Domain::IPV6, Type::DGRAM, Protocol::UDP),
+        (Domain::IPV4, Type::RAW, Protocol::ICMPV4),
+        (Domain::IPV6, Type::RAW, Protocol::ICMPV6),
+        (Domain::IPV4, Type::DGRAM, Protocol::UDPLITE),
+        (Domain::IPV6, Type::DGRAM, Protocol::UDPLITE),
+        (Domain::IPV4, Type::STREAM, Protocol::TCP),
+        (Domain::IPV6, Type::STREAM, Protocol::TCP),
+    ];
+    for (number, (domain, kind, protocol)) in protocols.into_iter().enumerate() {
+        for _ in 0..2 + number {
+            let socket = match Socket::new(domain, kind, Some(protocol)) {
+                Ok(socket) => socket,
+                // Linux 7.2 has no UDP-Lite any more.
+                Err(_) if protocol == Protocol::UDPLITE => break,
+                Err(error) => return Err(error).context(format!("{protocol:?}")),
+            };
+            if domain == Domain::IPV6 {
+                socket.set_only_v6(true)?;
+            }
+            let address = match domain {
+                Domain::IPV4 => IpAddr::from(Ipv4Addr::LOCALHOST),
+                _ => Ipv6Addr::LOCALHOST.into(),
+            };
+            socket.bind(&SocketAddr::new(address, 0).into())?;
+            if protocol == Protocol::TCP {
+                socket.listen(1)?;
+            }
+            held.push(socket);
+        }
+    }
+    Ok(held)
 }
 
 /// Every field of every file, under the name that its help says.

@@ -41,9 +41,9 @@ pub(crate) fn run() -> Result<()> {
     mounts::tracefs()?;
     transitions::check_all(&report);
     report.check(BY_CGROUP, transitions::by_cgroup);
-    report.check(STATES, || states::every_state("auto"));
-    report.check(SOCK_DIAG, || states::every_state("sock_diag"));
-    report.check(QUEUES, states::queues);
+    report.check(STATES, || states::every_state("auto", &sources));
+    report.check(SOCK_DIAG, || states::every_state("sock_diag", &sources));
+    report.check(QUEUES, || states::queues(&sources));
     report.check(STATES_BY_CGROUP, states::by_cgroup);
     report.check(COUNTERS, || counters::every_counter(&sources));
     report.check(FILES, || counters::every_file(&sources));

@@ -10,13 +10,16 @@ use testkit::published::{self, Queues};
 use testkit::{proc_net_tcp, ss};
 
 use super::container::{Container, holding};
-use super::daemon::{self, SOON};
+use super::daemon::{self, SOON, Sources};
 
 /// By how many sockets the states and `sockstat` disagree.
 const MISMATCH: &str = "container_monitor_tcp_mismatch_sockets";
 
+/// How many listeners share an address and a port.
+const IN_ONE_BUCKET: u64 = 150;
+
 /// Every state in every family, held still by a peer, and no two of a family as often.
-pub(crate) fn every_state(source: &str) -> Result<String> {
+pub(crate) fn every_state(source: &str, usually: &Sources) -> Result<String> {
     let container = Container::new()?;
     let peer = Peer::new(&container.netns)?;
     let mut held = Vec::new();
@@ -54,21 +57,28 @@ pub(crate) fn every_state(source: &str) -> Result<String> {
         ensure!(left.is_empty(), "left after the reset: {left:?}");
         Ok(())
     })?;
+    if source == "auto" {
+        daemon::keeps_to(&monitor, usually)?;
+    }
     monitor.stop()?;
     Ok("exact".to_owned())
 }
 
 /// Accept queues, some with connections waiting, from every source that there is.
-pub(crate) fn queues() -> Result<String> {
+pub(crate) fn queues(usually: &Sources) -> Result<String> {
     let container = Container::new()?;
     let held = container.netns.enter(|| {
-        let listeners = vec![
+        let mut listeners = vec![
             listen("127.0.0.1:80", 5)?,
             listen("127.0.0.1:80", 6)?,
             listen("127.0.0.2:80", 7)?,
             listen("[::]:80", 8)?,
             listen("[::1]:443", 9)?,
         ];
+        // More in one bucket than the pass looks at in one go.
+        for _ in 0..IN_ONE_BUCKET {
+            listeners.push(listen("127.0.0.1:81", 1)?);
+        }
         let mut clients = Vec::new();
         for (address, count) in [("127.0.0.1:80", 4), ("127.0.0.2:80", 2), ("[::1]:443", 3)] {
             for _ in 0..count {
@@ -84,6 +94,7 @@ pub(crate) fn queues() -> Result<String> {
         row("80", "ipv4", 6, 18),
         row("80", "ipv6", 0, 8),
         row("443", "ipv6", 3, 9),
+        row("81", "ipv4", 0, IN_ONE_BUCKET),
     ]);
     // The kernel's own text has no limits.
     let mut lengths = Queues::new();
@@ -102,6 +113,9 @@ pub(crate) fn queues() -> Result<String> {
             lengths.get(key).is_some_and(|(judge, _)| judge == length)
         };
         ensure!(seen.iter().all(same), "{seen:?}, /proc says {lengths:?}");
+        if source == "auto" {
+            daemon::keeps_to(&monitor, usually)?;
+        }
         monitor.stop()?;
     }
     drop(held);

@@ -8,59 +8,19 @@
 mod client;
 mod describe;
 mod endpoint;
+mod look_up;
 mod session;
 mod time;
-mod verify;
 
-use std::pin::pin;
+use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::Instant;
-use tracing::{debug, info, warn};
 
 pub use endpoint::{Endpoint, EndpointError, parse_endpoint};
 
 use self::session::Session;
-use crate::discovery::{Source, SourceState};
+use super::follow::{self, Demand, Ended, Follower, Timing};
+use crate::discovery::Source;
 use crate::procfs::ProcFs;
-
-/// Whether somebody asked for this runtime.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Demand {
-    /// It was named: that it is not there is [`SourceState::Down`].
-    Required,
-    /// It is looked for because it may be there: as long as its socket does not exist it is
-    /// [`SourceState::Absent`].
-    IfPresent,
-}
-
-/// How long things may take and how often they happen.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// Time limit of each call of the API.
-    pub call: Duration,
-    /// Between two full lists.
-    pub resync: Duration,
-    /// Pause before the first new attempt; it doubles with each that fails.
-    pub first_retry: Duration,
-    /// The longest pause between attempts; a session that lasted as long starts afresh.
-    pub last_retry: Duration,
-    /// Between two looks for a socket that does not exist.
-    pub presence: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            call: Duration::from_secs(10),
-            resync: Duration::from_secs(60),
-            first_retry: Duration::from_millis(500),
-            last_retry: Duration::from_secs(30),
-            presence: Duration::from_secs(3),
-        }
-    }
-}
 
 /// Follows the runtime at `endpoint` and keeps `source` up to date until `shutdown` is done.
 /// Nothing goes on after that: the future may also just be dropped.
@@ -98,85 +58,22 @@ pub async fn run_with(
         procfs,
         source,
     };
-    let mut following = pin!(follower.follow());
-    let mut shutdown = pin!(shutdown);
-    tokio::select! {
-        () = &mut following => {}
-        () = &mut shutdown => {}
-    }
+    follower.until(shutdown).await;
 }
 
-/// One endpoint and where its containers go.
-struct Follower {
-    endpoint: Endpoint,
-    demand: Demand,
-    timing: Timing,
-    procfs: Arc<ProcFs>,
-    source: Source,
-}
-
-impl Follower {
-    /// One session after the other, for ever.
-    async fn follow(&self) {
-        let mut pauses = Pauses::new(self.timing);
-        let mut was_up = false;
-        let mut reported_down = false;
-        loop {
-            if self.demand == Demand::IfPresent && !was_up && !self.endpoint.exists() {
-                self.source.set_state(SourceState::Absent);
-                tokio::time::sleep(self.timing.presence).await;
-                continue;
-            }
-            let mut up_since = None;
-            let error = Session::run(self, |engine| {
-                info!("{engine} at {} answers", self.endpoint);
-                up_since = Some(Instant::now());
-            })
-            .await;
-            if up_since.is_some() {
-                was_up = true;
-                reported_down = false;
-            }
-            self.source.set_state(SourceState::Down);
-            let pause = pauses.next(up_since.map(|since| since.elapsed()));
-            if reported_down {
-                debug!("{} is still down: {error:#}", self.endpoint);
-            } else {
-                warn!(
-                    "{} is down, what is known of its containers stays: {error:#}",
-                    self.endpoint
-                );
-                reported_down = true;
-            }
-            tokio::time::sleep(pause).await;
-        }
-    }
-}
-
-/// The pauses between attempts.
-struct Pauses {
-    timing: Timing,
-    next: Duration,
-}
-
-impl Pauses {
-    fn new(timing: Timing) -> Self {
-        Self {
-            timing,
-            next: timing.first_retry,
+impl follow::Endpoint for Endpoint {
+    fn exists(&self) -> bool {
+        match self {
+            Self::Unix(path) => path.exists(),
+            Self::Http(_) => true,
         }
     }
 
-    /// The pause after an attempt, given how long it was up, if it was. Only a session that lasted
-    /// makes the next pause short again: a runtime that answers and breaks at once must not be
-    /// asked for its full list twice a second.
-    fn next(&mut self, up: Option<Duration>) -> Duration {
-        if up.is_some_and(|up| up >= self.timing.last_retry) {
-            self.next = self.timing.first_retry;
+    async fn session(follower: &Follower<Self>, on_up: impl FnOnce(&dyn Display) + Send) -> Ended {
+        match Session::run(follower, on_up).await {
+            Ok(never) => match never {},
+            Err(error) => Ended::Failed(error),
         }
-        let pause = self.next;
-        self.next = (pause * 2).min(self.timing.last_retry);
-        pause
     }
 }
 

@@ -7,7 +7,10 @@
 pub mod cgroup;
 pub mod container_id;
 pub mod docker;
+pub mod follow;
+mod lookups;
 pub mod scan;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +26,8 @@ pub enum SourceState {
     Starting,
     /// There is no such runtime on this machine (only looked for because of `auto`).
     Absent,
+    /// There is no such runtime on this machine, though one of its kind was asked for.
+    Missing,
     /// The runtime does not answer; what was known of it stays.
     Down,
     /// The runtime answers and its list is complete.

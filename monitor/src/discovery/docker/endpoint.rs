@@ -31,15 +31,6 @@ impl Endpoint {
     pub fn podman() -> Self {
         Self::Unix(PathBuf::from(PODMAN_SOCKET))
     }
-
-    /// Whether something is there to be asked: for a Unix socket, whether the file exists. It is
-    /// not opened, so that a socket which starts its service on demand does not.
-    pub(super) fn exists(&self) -> bool {
-        match self {
-            Self::Unix(path) => path.exists(),
-            Self::Http(_) => true,
-        }
-    }
 }
 
 impl fmt::Display for Endpoint {

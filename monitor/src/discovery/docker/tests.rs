@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::server::{Reply, Server, inspect, list, sleeper, unknown_id};
-use super::{Demand, Endpoint, Pauses, Timing, run_with};
+use super::{Demand, Endpoint, Timing, run_with};
 use crate::container::{Container, Runtime};
 use crate::discovery::{Inventory, SourceState};
 use crate::procfs::ProcFs;
@@ -17,6 +17,7 @@ use crate::procfs::ProcFs;
 const TIMING: Timing = Timing {
     call: Duration::from_millis(300),
     resync: Duration::from_millis(150),
+    poll: Duration::from_millis(150),
     first_retry: Duration::from_millis(20),
     last_retry: Duration::from_millis(40),
     presence: Duration::from_millis(20),

@@ -154,14 +154,3 @@ async fn shutdown_ends_it() {
         .await
         .unwrap();
 }
-
-#[test]
-fn pauses_double_up_to_the_last_and_start_afresh_after_a_session_that_lasted() {
-    let second = Duration::from_secs(1);
-    let mut pauses = Pauses::new(Timing::default());
-    let first: Vec<u128> = (0..8).map(|_| pauses.next(None).as_millis()).collect();
-    assert_eq!(first, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]);
-    assert_eq!(pauses.next(Some(second * 29)), second * 30);
-    assert_eq!(pauses.next(Some(second * 30)), second / 2);
-    assert_eq!(pauses.next(Some(second)), second);
-}

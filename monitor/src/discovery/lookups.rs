@@ -1,0 +1,148 @@
+//! The containers of one session that are to be looked up, one by one.
+//!
+//! They wait in a queue that four look-ups at a time work off while the session goes on hearing
+//! what its runtime says; what is asked for twice is looked up once.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::pin::Pin;
+
+use anyhow::bail;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tracing::warn;
+
+use super::Source;
+use crate::container::Container;
+
+/// Look-ups at a time.
+const CONCURRENCY: usize = 4;
+
+/// What became of a look-up.
+pub(super) type Outcome = (String, anyhow::Result<Option<Container>>);
+
+/// The queue.
+#[derive(Default)]
+pub(super) struct Lookups<'a> {
+    /// Ids to look up, in order, each once.
+    waiting: VecDeque<String>,
+    /// Ids that are being looked up; true when it was asked for again meanwhile, so that the answer
+    /// may be out of date.
+    running: HashMap<String, bool>,
+    futures: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>>,
+    /// Ids of the first list that were not looked up yet; none before there is a list.
+    first: Option<HashSet<String>>,
+    /// Look-ups so far, by outcome: when all of the first list failed the runtime does not work.
+    succeeded: usize,
+    failed: usize,
+    /// Ids whose look-up failed and was reported.
+    reported: HashSet<String>,
+}
+
+impl<'a> Lookups<'a> {
+    /// Takes what a list gave: ids to look up, and of how many containers that need none the
+    /// runtime has told before. One that is being looked up is not started over: where it hangs,
+    /// it would be for ever.
+    pub(super) fn take(&mut self, questions: Vec<String>, known: usize) {
+        self.succeeded += known;
+        if self.first.is_none() {
+            self.first = Some(questions.iter().cloned().collect());
+        }
+        for id in questions {
+            if !self.running.contains_key(&id) {
+                self.enqueue(id);
+            }
+        }
+    }
+
+    /// Has a container looked up, also when it is being looked up already.
+    pub(super) fn enqueue(&mut self, id: String) {
+        if let Some(outdated) = self.running.get_mut(&id) {
+            *outdated = true;
+        } else if !self.waiting.contains(&id) {
+            self.waiting.push_back(id);
+        }
+    }
+
+    /// Drops a container that ended; an answer that is under way is not believed.
+    pub(super) fn forget(&mut self, id: &str) {
+        self.waiting.retain(|waiting| waiting != id);
+        if let Some(first) = &mut self.first {
+            first.remove(id);
+        }
+        if let Some(outdated) = self.running.get_mut(id) {
+            *outdated = true;
+        }
+    }
+
+    /// Forgets which failures were reported of containers that are not listed any more.
+    pub(super) fn retain_reported(&mut self, listed: impl Fn(&str) -> bool) {
+        self.reported.retain(|id| listed(id));
+    }
+
+    /// Starts as many as may run.
+    pub(super) fn start<F>(&mut self, mut look_up: impl FnMut(String) -> F)
+    where
+        F: Future<Output = Outcome> + Send + 'a,
+    {
+        while self.running.len() < CONCURRENCY {
+            let Some(id) = self.waiting.pop_front() else {
+                return;
+            };
+            self.running.insert(id.clone(), false);
+            self.futures.push(Box::pin(look_up(id)));
+        }
+    }
+
+    /// The next that ends; `None` while none is running.
+    pub(super) async fn next(&mut self) -> Option<Outcome> {
+        self.futures.next().await
+    }
+
+    /// Tells the source what came out. `false` where it is out of date and is asked for again.
+    pub(super) fn settle(
+        &mut self,
+        (id, outcome): Outcome,
+        source: &Source,
+        endpoint: &impl std::fmt::Display,
+    ) -> bool {
+        if self.running.remove(&id) == Some(true) {
+            self.waiting.push_back(id);
+            return false;
+        }
+        if let Some(first) = &mut self.first {
+            first.remove(&id);
+        }
+        match outcome {
+            Ok(found) => {
+                self.succeeded += 1;
+                self.reported.remove(&id);
+                match found {
+                    Some(container) => source.upsert(container),
+                    None => source.remove(&id),
+                }
+            }
+            // What was known of it stays, and a later list tries again.
+            Err(error) => {
+                self.failed += 1;
+                if self.reported.insert(id.clone()) {
+                    warn!("{endpoint}: container {id} cannot be looked up: {error:#}");
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether all of the first list were looked up.
+    ///
+    /// # Errors
+    /// Each of them failed.
+    pub(super) fn first_is_done(&self) -> anyhow::Result<bool> {
+        if !self.first.as_ref().is_some_and(HashSet::is_empty) {
+            return Ok(false);
+        }
+        if self.succeeded == 0 && self.failed > 0 {
+            bail!("it has containers and describes none of them");
+        }
+        Ok(true)
+    }
+}

@@ -106,8 +106,9 @@ pub struct ServeArgs {
     )]
     pub sysfs: PathBuf,
 
-    /// How containers are found: auto, docker (and Podman's compatible socket), cgroup (no runtime
-    /// at all: from /proc). A list; auto takes what answers, else cgroup.
+    /// How containers are found: auto, docker (and Podman's compatible socket), cri (containerd,
+    /// CRI-O and others that the kubelet speaks to), cgroup (no runtime at all: from /proc). A
+    /// list; auto takes what answers, else cgroup.
     #[arg(
         long = "discovery",
         env = "CONTAINER_MONITOR_DISCOVERY",
@@ -125,6 +126,17 @@ pub struct ServeArgs {
         value_name = "ENDPOINT"
     )]
     pub docker_endpoint: Option<String>,
+
+    /// Socket of a runtime that speaks the CRI: unix:///PATH. Repeatable [default: what is there of
+    /// /run/containerd/containerd.sock, /run/k3s/containerd/containerd.sock, /run/crio/crio.sock
+    /// and /run/cri-dockerd.sock]
+    #[arg(
+        long = "cri.endpoint",
+        env = "CONTAINER_MONITOR_CRI_ENDPOINT",
+        value_name = "ENDPOINT",
+        value_delimiter = ','
+    )]
+    pub cri_endpoints: Vec<String>,
 
     /// Report the host's own network namespace too, as container="/".
     #[arg(
@@ -224,6 +236,8 @@ pub enum DiscoverySource {
     Auto,
     /// Docker, or Podman over its compatible socket.
     Docker,
+    /// What the kubelet speaks to, over the CRI.
+    Cri,
     /// From `/proc` alone.
     Cgroup,
 }

@@ -8,7 +8,9 @@ use regex_lite::Regex;
 
 use crate::cli::{CounterOrigin, DiscoverySource, LogFormat, LogLevel, ServeArgs, TcpStates};
 use crate::collector::TRANSITIONS;
+use crate::discovery::cri;
 use crate::discovery::docker::{Endpoint, EndpointError, parse_endpoint};
+use crate::discovery::follow::Demand;
 use crate::discovery::scan::ScanMode;
 use crate::metrics::CounterFile;
 use crate::sampler::counters::CountersMode;
@@ -81,6 +83,9 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: EndpointError,
     },
+    /// An endpoint of the CRI.
+    #[error("--cri.endpoint: {0}")]
+    CriEndpoint(cri::EndpointError),
     /// The regular expression of more fields.
     #[error("--collector.netstat.fields: {0}")]
     NetstatFields(regex_lite::Error),
@@ -95,7 +100,7 @@ pub enum ConfigError {
     NothingToCollect,
 }
 
-/// A runtime to follow.
+/// A runtime to follow over Docker's API.
 #[derive(Clone, Debug)]
 pub struct DockerSource {
     /// The value of the `runtime` label.
@@ -103,7 +108,16 @@ pub struct DockerSource {
     /// Where its API is.
     pub endpoint: Endpoint,
     /// Whether it was asked for by name.
-    pub required: bool,
+    pub demand: Demand,
+}
+
+/// A runtime to follow over the CRI.
+#[derive(Clone, Debug)]
+pub struct CriSource {
+    /// Its socket.
+    pub endpoint: cri::Endpoint,
+    /// Whether it was asked for by name.
+    pub demand: Demand,
 }
 
 /// What `serve` does.
@@ -117,8 +131,10 @@ pub struct Config {
     pub procfs: PathBuf,
     /// The host's sysfs.
     pub sysfs: PathBuf,
-    /// Runtimes to follow.
+    /// Runtimes to follow over Docker's API.
     pub docker: Vec<DockerSource>,
+    /// Runtimes to follow over the CRI.
+    pub cri: Vec<CriSource>,
     /// When `/proc` is scanned for containers.
     pub scan: ScanMode,
     /// Whether the host's own network namespace is reported.
@@ -167,7 +183,7 @@ impl Config {
         if args.require_ebpf && !transitions {
             return Err(ConfigError::EbpfOff);
         }
-        let (docker, scan) = discovery(&args, docker_host)?;
+        let Discovery { docker, cri, scan } = Discovery::new(&args, docker_host)?;
         let netstat_fields = args.netstat_fields.as_deref().map(Regex::new).transpose();
         Ok(Self {
             listen: listen_addresses(&args.listen_addresses)?,
@@ -175,6 +191,7 @@ impl Config {
             procfs: args.procfs,
             sysfs: args.sysfs,
             docker,
+            cri,
             scan,
             host_network: args.host_network,
             files,
@@ -238,57 +255,100 @@ fn telemetry_path(path: String) -> Result<String, ConfigError> {
     Err(ConfigError::TelemetryPath { path, reason })
 }
 
-fn discovery(
+/// How containers are found.
+struct Discovery {
+    docker: Vec<DockerSource>,
+    cri: Vec<CriSource>,
+    scan: ScanMode,
+}
+
+impl Discovery {
+    fn new(args: &ServeArgs, docker_host: Option<String>) -> Result<Self, ConfigError> {
+        let has = |source| args.discovery.contains(&source);
+        let auto = has(DiscoverySource::Auto);
+        let is_auto = |source: &DiscoverySource| *source == DiscoverySource::Auto;
+        if auto && !args.discovery.iter().all(is_auto) {
+            return Err(ConfigError::AutoNotAlone);
+        }
+        let demand_of = |source| match (auto, has(source)) {
+            (true, _) => Some(Demand::IfPresent),
+            (false, true) => Some(Demand::Required),
+            (false, false) => None,
+        };
+        Ok(Self {
+            docker: docker(args, docker_host, demand_of(DiscoverySource::Docker))?,
+            cri: cri_sources(&args.cri_endpoints, demand_of(DiscoverySource::Cri))?,
+            scan: if auto {
+                ScanMode::UntilRuntimeAnswers
+            } else if has(DiscoverySource::Cgroup) {
+                ScanMode::Always
+            } else {
+                ScanMode::Off
+            },
+        })
+    }
+}
+
+/// Sources over Docker's API; no `demand` is for none.
+fn docker(
     args: &ServeArgs,
     docker_host: Option<String>,
-) -> Result<(Vec<DockerSource>, ScanMode), ConfigError> {
-    let has = |source| args.discovery.contains(&source);
-    let auto = has(DiscoverySource::Auto);
-    if auto
-        && args
-            .discovery
-            .iter()
-            .any(|source| *source != DiscoverySource::Auto)
-    {
-        return Err(ConfigError::AutoNotAlone);
-    }
-    let wants_docker = auto || has(DiscoverySource::Docker);
+    demand: Option<Demand>,
+) -> Result<Vec<DockerSource>, ConfigError> {
     let given = match &args.docker_endpoint {
         Some(endpoint) => Some(("--docker.endpoint", endpoint.clone())),
         // Set for somebody's command line, it is no business of a daemon that asks no Docker.
         None => docker_host
-            .filter(|host| wants_docker && !host.is_empty())
+            .filter(|host| demand.is_some() && !host.is_empty())
             .map(|host| ("DOCKER_HOST", host)),
     };
-    let endpoint = given
+    let given = given
         .map(|(origin, text)| {
             parse_endpoint(&text).map_err(|source| ConfigError::DockerEndpoint { origin, source })
         })
         .transpose()?;
-    let docker = |endpoint| DockerSource {
-        runtime: "docker",
+    let Some(demand) = demand else {
+        return Ok(Vec::new());
+    };
+    let source = |runtime, endpoint| DockerSource {
+        runtime,
         endpoint,
-        required: !auto,
+        demand,
     };
-    let podman = || DockerSource {
-        runtime: "podman",
-        endpoint: Endpoint::podman(),
-        required: false,
+    Ok(match given {
+        Some(endpoint) => vec![source("docker", endpoint)],
+        None if demand == Demand::IfPresent => vec![
+            source("docker", Endpoint::docker()),
+            source("podman", Endpoint::podman()),
+        ],
+        None => vec![source("docker", Endpoint::docker())],
+    })
+}
+
+/// Sources over the CRI; no `demand` is for none. Where it was asked for without an endpoint, any
+/// of the usual ones will do.
+fn cri_sources(given: &[String], demand: Option<Demand>) -> Result<Vec<CriSource>, ConfigError> {
+    let mut given = given
+        .iter()
+        .map(|text| cri::parse_endpoint(text))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(ConfigError::CriEndpoint)?;
+    let Some(mut demand) = demand else {
+        return Ok(Vec::new());
     };
-    let sources = match endpoint {
-        _ if !wants_docker => Vec::new(),
-        Some(endpoint) => vec![docker(endpoint)],
-        None if auto => vec![docker(Endpoint::docker()), podman()],
-        None => vec![docker(Endpoint::docker())],
-    };
-    let scan = if auto {
-        ScanMode::UntilRuntimeAnswers
-    } else if has(DiscoverySource::Cgroup) {
-        ScanMode::Always
-    } else {
-        ScanMode::Off
-    };
-    Ok((sources, scan))
+    if given.is_empty() {
+        given = cri::Endpoint::usual();
+        if demand == Demand::Required {
+            demand = Demand::AnyOf;
+        }
+    }
+    let mut sources: Vec<CriSource> = Vec::new();
+    for endpoint in given {
+        if !sources.iter().any(|known| known.endpoint == endpoint) {
+            sources.push(CriSource { endpoint, demand });
+        }
+    }
+    Ok(sources)
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub enum Runtime {
     Containerd,
     /// CRI-O.
     CriO,
+    /// Another runtime, found over the CRI.
+    Cri,
     /// No runtime is known: a network namespace with processes in it.
     None,
 }
@@ -28,6 +30,7 @@ impl Runtime {
             Self::Podman => "podman",
             Self::Containerd => "containerd",
             Self::CriO => "cri-o",
+            Self::Cri => "cri",
             Self::None => "none",
         }
     }

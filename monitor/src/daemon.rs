@@ -1,6 +1,7 @@
 //! The daemon: wiring, signals, shutdown.
 
 mod programs;
+mod sources;
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,8 +22,7 @@ use tracing::{debug, info, warn};
 use crate::cgroups::Cgroups;
 use crate::collector::{Collector, Parts};
 use crate::config::Config;
-use crate::discovery::follow::Demand;
-use crate::discovery::{Inventory, docker};
+use crate::discovery::Inventory;
 use crate::ebpf::OBJECT_SOURCES;
 use crate::metrics::own::{BuildInfo, OwnMetrics};
 use crate::metrics::{HostFiles, Schema};
@@ -76,20 +76,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     forward_warnings(programs.transitions.as_mut());
 
     let inventory = Inventory::new();
-    for source in &config.docker {
-        let demand = if source.required {
-            Demand::Required
-        } else {
-            Demand::IfPresent
-        };
-        tokio::spawn(docker::run(
-            source.endpoint.clone(),
-            demand,
-            Arc::clone(&procfs),
-            inventory.add_source(source.runtime),
-            until(stopped.clone()),
-        ));
-    }
+    sources::start(&config, &inventory, &procfs, &stopped);
     let cgroups = Cgroups::open(&config.sysfs);
     if !cgroups.are_there() && (config.transitions || config.tcp_states != TcpStatesMode::Off) {
         warn!(
@@ -132,10 +119,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     let mut servers = serve(listeners, &site, &stopped)?;
     tokio::spawn(upkeep(Arc::clone(&site.metrics)));
-    tokio::spawn(async move {
-        inventory.settled().await;
-        info!("ready: the first discovery has ended");
-    });
+    tokio::spawn(sources::say_when_ready(inventory));
 
     tokio::select! {
         _ = terminate.recv() => info!("SIGTERM, draining"),

@@ -109,25 +109,35 @@ pub(super) fn ebpf(sample: Option<&TransitionSample<'_>>) -> EbpfStatus {
     }
 }
 
-/// What the runtimes say, and the scan of `/proc` where it was made.
+/// What the runtimes say, and the scan of `/proc` where it was made. Sources of one label are one
+/// row: up when all are that are there, of those that were asked for at least one.
 pub(super) fn discovery(
     runtimes: &[SourceStatus],
     scan: Option<(&'static str, bool)>,
 ) -> Vec<DiscoveryStatus> {
-    let runtimes = runtimes
-        .iter()
-        .filter(|source| source.state != SourceState::Absent)
-        .map(|source| DiscoveryStatus {
-            runtime: source.runtime,
-            up: source.state == SourceState::Up,
-            events: source.events,
-        });
-    let scan = scan.map(|(runtime, up)| DiscoveryStatus {
+    let mut rows: Vec<DiscoveryStatus> = Vec::new();
+    let shown = |source: &&SourceStatus| source.state != SourceState::Absent;
+    for source in runtimes.iter().filter(shown) {
+        let same = |other: &SourceStatus| other.runtime == source.runtime;
+        let alike = || runtimes.iter().filter(|other| same(other));
+        let mut there = alike()
+            .map(|other| other.state)
+            .filter(|state| !matches!(state, SourceState::Absent | SourceState::Missing))
+            .peekable();
+        if rows.iter().all(|row| row.runtime != source.runtime) {
+            rows.push(DiscoveryStatus {
+                runtime: source.runtime,
+                up: there.peek().is_some() && there.all(|state| state == SourceState::Up),
+                events: alike().map(|other| other.events).sum(),
+            });
+        }
+    }
+    rows.extend(scan.map(|(runtime, up)| DiscoveryStatus {
         runtime,
         up,
         events: 0,
-    });
-    runtimes.chain(scan).collect()
+    }));
+    rows
 }
 
 /// How many containers of each runtime there are.
@@ -141,4 +151,52 @@ pub(super) fn count_by_runtime(placement: &Placement) -> Vec<(&'static str, u64)
         *counts.entry(container.runtime.as_str()).or_default() += 1;
     }
     counts.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::discovery;
+    use crate::discovery::SourceState::{Absent, Down, Missing, Starting, Up};
+    use crate::discovery::{SourceState, SourceStatus};
+
+    fn rows(sources: &[(&'static str, SourceState)]) -> Vec<(&'static str, bool, u64)> {
+        let sources: Vec<SourceStatus> = sources
+            .iter()
+            .map(|&(runtime, state)| SourceStatus {
+                runtime,
+                state,
+                answered: false,
+                events: 3,
+            })
+            .collect();
+        let rows = discovery(&sources, None);
+        rows.iter()
+            .map(|row| (row.runtime, row.up, row.events))
+            .collect()
+    }
+
+    #[test]
+    fn sources_of_one_label_are_one_row() {
+        for (states, up) in [
+            ([Up, Up], true),
+            ([Up, Absent], true),
+            ([Missing, Up], true),
+            ([Up, Down], false),
+            ([Starting, Up], false),
+            ([Missing, Missing], false),
+        ] {
+            let sources = [("docker", Up), ("cri", states[0]), ("cri", states[1])];
+            assert_eq!(
+                rows(&sources),
+                [("docker", true, 3), ("cri", up, 6)],
+                "{states:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_only_looked_for_and_not_there_has_no_row() {
+        assert_eq!(rows(&[("docker", Absent), ("cri", Absent)]), []);
+        assert_eq!(rows(&[]), []);
+    }
 }

@@ -6,6 +6,7 @@ use clap::Parser as _;
 
 use super::{Config, ConfigError};
 use crate::cli::{Cli, CliCommand, LogLevel};
+use crate::discovery::follow::Demand;
 use crate::discovery::scan::ScanMode;
 use crate::metrics::CounterFile;
 use crate::sampler::counters::CountersMode;
@@ -49,12 +50,20 @@ fn addresses_may_be_short_or_several() {
 #[test]
 fn auto_looks_for_every_runtime_and_demands_none() {
     let auto = config(&[]).unwrap();
-    let runtimes: Vec<_> = auto
-        .docker
-        .iter()
-        .map(|s| (s.runtime, s.required))
-        .collect();
-    assert_eq!(runtimes, [("docker", false), ("podman", false)]);
+    let runtimes: Vec<_> = auto.docker.iter().map(|s| (s.runtime, s.demand)).collect();
+    let if_present = Demand::IfPresent;
+    assert_eq!(runtimes, [("docker", if_present), ("podman", if_present)]);
+    let sockets: Vec<_> = auto.cri.iter().map(|s| s.endpoint.path()).collect();
+    assert_eq!(
+        sockets,
+        [
+            "/run/containerd/containerd.sock",
+            "/run/k3s/containerd/containerd.sock",
+            "/run/crio/crio.sock",
+            "/run/cri-dockerd.sock",
+        ]
+    );
+    assert!(auto.cri.iter().all(|s| s.demand == if_present));
     assert_eq!(auto.scan, ScanMode::UntilRuntimeAnswers);
 
     // An address that was given is the only one that is looked at.
@@ -82,12 +91,21 @@ fn auto_looks_for_every_runtime_and_demands_none() {
 fn named_sources_are_used_and_no_others() {
     let sources = |list| {
         let config = config(&["--discovery", list]).unwrap();
-        let required: Vec<_> = config.docker.iter().map(|s| s.required).collect();
-        (required, config.scan)
+        let docker: Vec<_> = config.docker.iter().map(|s| s.demand).collect();
+        let cri: Vec<_> = config.cri.iter().map(|s| s.demand).collect();
+        (docker, cri, config.scan)
     };
-    assert_eq!(sources("docker"), (vec![true], ScanMode::Off));
-    assert_eq!(sources("cgroup"), (vec![], ScanMode::Always));
-    assert_eq!(sources("docker,cgroup"), (vec![true], ScanMode::Always));
+    let required = vec![Demand::Required];
+    assert_eq!(sources("docker"), (required.clone(), vec![], ScanMode::Off));
+    assert_eq!(sources("cgroup"), (vec![], vec![], ScanMode::Always));
+    assert_eq!(
+        sources("docker,cgroup"),
+        (required.clone(), vec![], ScanMode::Always)
+    );
+    // One of the usual sockets will do.
+    let any = vec![Demand::AnyOf; 4];
+    assert_eq!(sources("cri"), (vec![], any.clone(), ScanMode::Off));
+    assert_eq!(sources("cri,docker"), (required, any, ScanMode::Off));
     assert_eq!(
         refused(&["--discovery", "auto,docker"]),
         ConfigError::AutoNotAlone.to_string()
@@ -102,6 +120,38 @@ fn named_sources_are_used_and_no_others() {
 }
 
 #[test]
+fn sockets_of_the_cri_that_were_given_are_the_only_ones() {
+    let sources = |args: &[&str]| -> Vec<(String, Demand)> {
+        let cri = config(args).unwrap().cri.into_iter();
+        cri.map(|s| (s.endpoint.path().to_owned(), s.demand))
+            .collect()
+    };
+    let given = ["--cri.endpoint=unix:///a.sock", "--cri.endpoint=/b.sock"];
+    let both = |demand| {
+        vec![
+            ("/a.sock".to_owned(), demand),
+            ("/b.sock".to_owned(), demand),
+        ]
+    };
+    assert_eq!(sources(&given), both(Demand::IfPresent));
+    let named = [&given[..], &["--discovery=cri"]].concat();
+    assert_eq!(sources(&named), both(Demand::Required));
+    let listed = [
+        "--discovery=cri",
+        "--cri.endpoint=/a.sock,unix:///b.sock,/a.sock",
+    ];
+    assert_eq!(sources(&listed), both(Demand::Required));
+    let unused = [&given[..], &["--discovery=docker"]].concat();
+    assert_eq!(sources(&unused), []);
+    // Also where nobody would look at it.
+    let refusal = refused(&["--discovery=docker", "--cri.endpoint=tcp://x"]);
+    assert!(
+        refusal.starts_with("--cri.endpoint: \"tcp://x\""),
+        "{refusal}"
+    );
+}
+
+#[test]
 fn every_refusal_is_one_line_that_names_its_flag() {
     let off = CounterFile::ALL.map(|file| format!("--no-collector.{}", file.name()));
     let mut off: Vec<&str> = off.iter().map(String::as_str).collect();
@@ -112,6 +162,7 @@ fn every_refusal_is_one_line_that_names_its_flag() {
         (&["--web.telemetry-path", "x"], "--web.telemetry-path"),
         (&["--discovery", "cgroup,auto"], "--discovery"),
         (&["--docker.endpoint", "x"], "--docker.endpoint"),
+        (&["--cri.endpoint", "x"], "--cri.endpoint"),
         (
             &["--collector.netstat.fields", "(a"],
             "--collector.netstat.fields",

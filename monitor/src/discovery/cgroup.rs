@@ -19,7 +19,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use replacement::{replacement, replacements};
+pub use replacement::{process_of, replacement, replacements};
 
 use self::names::{NetnsNames, unique_names};
 use self::walk::{Member, Round, Standing};

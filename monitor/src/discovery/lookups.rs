@@ -23,8 +23,10 @@ pub(super) type Outcome = (String, anyhow::Result<Option<Container>>);
 /// The queue.
 #[derive(Default)]
 pub(super) struct Lookups<'a> {
-    /// Ids to look up, in order, each once.
-    waiting: VecDeque<String>,
+    /// Ids to look up, in order.
+    queue: VecDeque<String>,
+    /// Those of them that still are to be.
+    waiting: HashSet<String>,
     /// Ids that are being looked up; true when it was asked for again meanwhile, so that the answer
     /// may be out of date.
     running: HashMap<String, bool>,
@@ -58,14 +60,14 @@ impl<'a> Lookups<'a> {
     pub(super) fn enqueue(&mut self, id: String) {
         if let Some(outdated) = self.running.get_mut(&id) {
             *outdated = true;
-        } else if !self.waiting.contains(&id) {
-            self.waiting.push_back(id);
+        } else if self.waiting.insert(id.clone()) {
+            self.queue.push_back(id);
         }
     }
 
     /// Drops a container that ended; an answer that is under way is not believed.
     pub(super) fn forget(&mut self, id: &str) {
-        self.waiting.retain(|waiting| waiting != id);
+        self.waiting.remove(id);
         if let Some(first) = &mut self.first {
             first.remove(id);
         }
@@ -85,9 +87,12 @@ impl<'a> Lookups<'a> {
         F: Future<Output = Outcome> + Send + 'a,
     {
         while self.running.len() < CONCURRENCY {
-            let Some(id) = self.waiting.pop_front() else {
+            let Some(id) = self.queue.pop_front() else {
                 return;
             };
+            if !self.waiting.remove(&id) {
+                continue;
+            }
             self.running.insert(id.clone(), false);
             self.futures.push(Box::pin(look_up(id)));
         }
@@ -98,16 +103,16 @@ impl<'a> Lookups<'a> {
         self.futures.next().await
     }
 
-    /// Tells the source what came out. `false` where it is out of date and is asked for again.
+    /// Tells the source what came out, or asks again where that is out of date.
     pub(super) fn settle(
         &mut self,
         (id, outcome): Outcome,
         source: &Source,
         endpoint: &impl std::fmt::Display,
-    ) -> bool {
+    ) {
         if self.running.remove(&id) == Some(true) {
-            self.waiting.push_back(id);
-            return false;
+            self.enqueue(id);
+            return;
         }
         if let Some(first) = &mut self.first {
             first.remove(&id);
@@ -129,7 +134,6 @@ impl<'a> Lookups<'a> {
                 }
             }
         }
-        true
     }
 
     /// Whether all of the first list were looked up.

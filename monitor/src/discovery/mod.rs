@@ -1,15 +1,19 @@
 //! Which containers there are: the [`Inventory`] and the sources that fill it.
 //!
-//! A runtime source ([`docker`]) is a task that follows its runtime's events and writes to the
+//! A runtime source ([`docker`], [`cri`]) is a task that follows its runtime and writes to the
 //! inventory through a [`Source`]. The source without a runtime ([`cgroup`]) keeps no state: it
 //! scans `/proc` when a scrape asks.
 
 pub mod cgroup;
 pub mod container_id;
+pub mod cri;
+mod description;
 pub mod docker;
 pub mod follow;
 mod lookups;
 pub mod scan;
+#[cfg(test)]
+mod testing;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -37,7 +41,7 @@ pub enum SourceState {
 /// One source, as the metrics show it.
 #[derive(Clone, Debug)]
 pub struct SourceStatus {
-    /// The value of the `runtime` label.
+    /// The value of the `runtime` label, which several sources may share.
     pub runtime: &'static str,
     /// See [`SourceState`].
     pub state: SourceState,
@@ -116,6 +120,18 @@ impl Inventory {
     /// Whether a runtime has ever given its full list.
     pub fn any_answered(&self) -> bool {
         self.lock().iter().any(|source| source.status.answered)
+    }
+
+    /// Whether sources with this label were asked for, and nothing is there of any.
+    pub fn is_missing(&self, runtime: &str) -> bool {
+        let sources = self.lock();
+        let mut states = sources
+            .iter()
+            .map(|source| &source.status)
+            .filter(|status| status.runtime == runtime)
+            .map(|status| status.state)
+            .peekable();
+        states.peek().is_some() && states.all(|state| state == SourceState::Missing)
     }
 
     /// Waits until every source's first attempt has ended, well or badly.

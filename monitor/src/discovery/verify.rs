@@ -2,35 +2,91 @@
 //! may be gone, or another process's, by the time it is opened.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::cgroup::replacement;
+use anyhow::{Context as _, bail};
+
+use super::cgroup::{process_of, replacement};
 use super::container_id::of_process;
+use super::description::Description;
 use crate::container::Container;
 use crate::procfs::process::is_gone;
 use crate::procfs::{ProcFs, Process};
 
 /// What to look at when a runtime's pids are not those of our `/proc`.
-pub(super) const PID_NAMESPACE: &str = "is this the runtime's pid namespace (--pid=host, \
-                                        hostPID: true, or --path.procfs)?";
+const PID_NAMESPACE: &str = "is this the runtime's pid namespace (--pid=host, hostPID: true, or \
+                             --path.procfs)?";
 
 /// How often a container is asked for again because its process changed meanwhile.
-pub(super) const ATTEMPTS: usize = 3;
+const ATTEMPTS: u32 = 3;
+
+/// The pause before the second attempt; that before the third is twice as long. A runtime may hear
+/// later than `/proc` that a process ended.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What `ask` says of a container, with its process, which is made sure to be the container's.
+/// `None` when it does not run (any more).
+///
+/// # Errors
+/// The runtime does not answer, or what it says of the process is not so here.
+pub(super) async fn described<F>(
+    procfs: &Arc<ProcFs>,
+    ask: impl Fn() -> F,
+) -> anyhow::Result<Option<(Description, Process)>>
+where
+    F: Future<Output = anyhow::Result<Option<Description>>>,
+{
+    for attempt in 0..ATTEMPTS {
+        tokio::time::sleep(RETRY * attempt).await;
+        let Some(description) = ask().await? else {
+            return Ok(None);
+        };
+        let id = &description.id;
+        let Some(pid) = description.pid else {
+            let process = search(procfs, id.clone()).await;
+            return Ok(process.map(|process| (description, process)));
+        };
+        let process = match procfs.process(pid) {
+            Ok(process) => process,
+            // It ended since it was described, and may have been started anew.
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot open process {pid} of {id}"));
+            }
+        };
+        match owner(&process, id) {
+            Owner::Same => {}
+            // Nothing names the container: the pid was right if it still is.
+            Owner::Unknown => match ask().await? {
+                Some(again) if again.pid == Some(pid) => {}
+                Some(_) => continue,
+                None => return Ok(None),
+            },
+            Owner::Other => bail!("its process {pid} is another container's here: {PID_NAMESPACE}"),
+            Owner::Gone => continue,
+        }
+        return Ok(Some((description, process)));
+    }
+    bail!("its process is not in this /proc, or changes all the time: {PID_NAMESPACE}")
+}
+
+/// A process of a container that the runtime names none for.
+async fn search(procfs: &Arc<ProcFs>, id: String) -> Option<Process> {
+    let procfs = Arc::clone(procfs);
+    let search = tokio::task::spawn_blocking(move || process_of(&procfs, &id));
+    search.await.unwrap_or_default()
+}
 
 /// Whose process it is, as far as its cgroup says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Owner {
-    /// The container's.
+enum Owner {
     Same,
-    /// Another container's.
     Other,
-    /// Nothing names a container.
     Unknown,
-    /// Nobody's any more.
     Gone,
 }
 
-/// Whether a process belongs to the container `id`.
-pub(super) fn owner(process: &Process, id: &str) -> Owner {
+fn owner(process: &Process, id: &str) -> Owner {
     let mut buffer = Vec::new();
     if process.read(c"cgroup", &mut buffer).is_err() {
         return Owner::Gone;

@@ -53,6 +53,14 @@ const WRONG: &[(&[&str], &[&str])] = &[
         &["--docker.endpoint", "unix:///path"],
     ),
     (
+        &["--discovery=cri", "--cri.endpoint=tcp://127.0.0.1:1"],
+        &["--cri.endpoint", "tcp://127.0.0.1:1", "unix:///"],
+    ),
+    (
+        &["--cri.endpoint=/a.sock,b.sock"],
+        &["--cri.endpoint", "b.sock", "unix:///"],
+    ),
+    (
         &["--collector.netstat.fields=("],
         &["--collector.netstat.fields", "group"],
     ),

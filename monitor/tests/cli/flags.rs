@@ -14,13 +14,14 @@ use testkit::{http, require};
 use crate::{command, monitor, run};
 
 /// Flags that users' scripts hang on.
-const PROMISED: [&str; 13] = [
+const PROMISED: [&str; 14] = [
     "--web.listen-address",
     "--web.telemetry-path",
     "--path.procfs",
     "--path.sysfs",
     "--discovery",
     "--docker.endpoint",
+    "--cri.endpoint",
     "--host-network",
     "--collector.sockstat",
     "--no-collector.sockstat",

@@ -24,31 +24,60 @@ pub fn replacements(procfs: &ProcFs, containers: &[&Container]) -> Vec<Option<Pr
         .iter()
         .map(|container| living_thread(procfs, &container.process, &mut buffer))
         .collect();
-    let mut wanted: HashMap<&str, usize> = containers
+    let wanted: HashMap<&str, usize> = containers
         .iter()
         .enumerate()
         .filter(|(index, container)| found[*index].is_none() && !container.id.is_empty())
         .map(|(index, container)| (container.id.as_str(), index))
         .collect();
-    if wanted.is_empty() {
-        return found;
-    }
-    for pid in procfs.pids().unwrap_or_default() {
-        if procfs.read(format!("{pid}/cgroup"), &mut buffer).is_err() {
+    search(procfs, wanted, &mut found, &mut buffer);
+    found
+}
+
+/// A living process of the container with this id, by its cgroup path.
+pub fn process_of(procfs: &ProcFs, id: &str) -> Option<Process> {
+    let mut found = [None];
+    search(
+        procfs,
+        HashMap::from([(id, 0)]),
+        &mut found,
+        &mut Vec::new(),
+    );
+    let [process] = found;
+    process
+}
+
+/// Reads the cgroup file of every process, for processes of the containers with the wanted ids;
+/// what was found for each goes to its place in `found`.
+fn search(
+    procfs: &ProcFs,
+    mut wanted: HashMap<&str, usize>,
+    found: &mut [Option<Process>],
+    buffer: &mut Vec<u8>,
+) {
+    // Nobody is often wanted, and listing the processes is not free.
+    let pids = match wanted.is_empty() {
+        true => return,
+        false => procfs.pids().unwrap_or_default(),
+    };
+    for pid in pids {
+        if wanted.is_empty() {
+            return;
+        }
+        if procfs.read(format!("{pid}/cgroup"), buffer).is_err() {
             continue;
         }
-        let Some(id) = of_process(&buffer).map(|container| container.id.to_owned()) else {
+        let Some(id) = of_process(buffer).map(|container| container.id.to_owned()) else {
             continue;
         };
         let Some(&index) = wanted.get(id.as_str()) else {
             continue;
         };
-        if let Some(process) = living_process(procfs, pid, &id, &mut buffer) {
+        if let Some(process) = living_process(procfs, pid, &id, buffer) {
             found[index] = Some(process);
             wanted.remove(id.as_str());
         }
     }
-    found
 }
 
 /// Process `pid`, or a thread of it, if it belongs to container `id` and its namespace can be

@@ -7,23 +7,10 @@ use bollard::models::ContainerInspectResponse;
 
 use super::time::parse_rfc3339;
 use crate::container::PodRef;
+use crate::discovery::description::Description;
 
 /// The label with which dockershim and its heirs mark a pod's sandbox.
 const TYPE_LABEL: &str = "io.kubernetes.docker.type";
-
-/// A container, as its runtime describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Description {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) image: String,
-    pub(super) pod: Option<PodRef>,
-    pub(super) sandbox: bool,
-    pub(super) network_mode: String,
-    pub(super) started: u64,
-    /// Process id of its first process in the runtime's pid namespace.
-    pub(super) pid: u32,
-}
 
 /// Picks what is needed; `None` for a container that has no process or no id.
 pub(super) fn describe(answer: ContainerInspectResponse) -> Option<Description> {
@@ -48,7 +35,7 @@ pub(super) fn describe(answer: ContainerInspectResponse) -> Option<Description> 
             .as_deref()
             .and_then(parse_rfc3339)
             .unwrap_or_default(),
-        pid,
+        pid: Some(pid),
         id,
     })
 }
@@ -74,8 +61,9 @@ mod tests {
 
     use bollard::models::{ContainerConfig, ContainerInspectResponse, ContainerState, HostConfig};
 
-    use super::{Description, describe, pod};
+    use super::{describe, pod};
     use crate::container::PodRef;
+    use crate::discovery::description::Description;
 
     fn answer(pid: i64) -> ContainerInspectResponse {
         ContainerInspectResponse {
@@ -119,7 +107,7 @@ mod tests {
                 sandbox: false,
                 network_mode: "bridge".into(),
                 started: 1_500_000_000,
-                pid: 42,
+                pid: Some(42),
             })
         );
     }

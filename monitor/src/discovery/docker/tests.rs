@@ -8,103 +8,26 @@ mod server;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::server::{Reply, Server, inspect, list, sleeper, unknown_id};
-use super::{Demand, Endpoint, Timing, run_with};
-use crate::container::{Container, Runtime};
+use self::server::{Reply, Server, inspect, list};
+use super::{Demand, Endpoint, run_with};
+use crate::container::Runtime;
+use crate::discovery::testing::{Child, Followed, TIMING, sleeper, unknown_id};
 use crate::discovery::{Inventory, SourceState};
 use crate::procfs::ProcFs;
 
-const TIMING: Timing = Timing {
-    call: Duration::from_millis(300),
-    resync: Duration::from_millis(150),
-    poll: Duration::from_millis(150),
-    first_retry: Duration::from_millis(20),
-    last_retry: Duration::from_millis(40),
-    presence: Duration::from_millis(20),
-};
-
-/// A source that follows an endpoint until it is dropped.
-struct Followed {
-    inventory: Arc<Inventory>,
-    task: tokio::task::JoinHandle<()>,
+fn follow(endpoint: Endpoint, demand: Demand) -> Followed {
+    Followed::start(|procfs, source| {
+        let forever = std::future::pending();
+        run_with(endpoint, demand, TIMING, procfs, source, forever)
+    })
 }
 
-impl Drop for Followed {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Followed {
-    fn start(endpoint: Endpoint, demand: Demand) -> Self {
-        let inventory = Inventory::new();
-        let source = inventory.add_source("docker");
-        let procfs = Arc::new(ProcFs::open("/proc".as_ref()).unwrap());
-        let task = tokio::spawn(run_with(
-            endpoint,
-            demand,
-            TIMING,
-            procfs,
-            source,
-            std::future::pending(),
-        ));
-        Self { inventory, task }
-    }
-
-    fn of(server: &Server) -> Self {
-        Self::start(server.endpoint(), Demand::Required)
-    }
-
-    fn state(&self) -> SourceState {
-        self.inventory.sources()[0].state
-    }
-
-    fn events(&self) -> u64 {
-        self.inventory.sources()[0].events
-    }
-
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self
-            .inventory
-            .containers()
-            .iter()
-            .map(|container| container.name.clone())
-            .collect();
-        names.sort();
-        names
-    }
-
-    fn only(&self) -> Arc<Container> {
-        let containers = self.inventory.containers();
-        assert_eq!(containers.len(), 1);
-        Arc::clone(&containers[0])
-    }
-
-    #[track_caller]
-    fn until(&self, what: &str, done: impl Fn(&Self) -> bool) -> impl Future<Output = ()> {
-        let caller = std::panic::Location::caller();
-        async move {
-            for _ in 0..1000 {
-                if done(self) {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            panic!(
-                "{caller}: waited in vain until {what}: {:?}",
-                self.inventory
-            );
-        }
-    }
-
-    async fn until_state(&self, state: SourceState) {
-        self.until(&format!("{state:?}"), |followed| followed.state() == state)
-            .await;
-    }
+fn follow_server(server: &Server) -> Followed {
+    follow(server.endpoint(), Demand::Required)
 }
 
 /// A server with one container, whose process is a child of ours.
-fn one_container() -> (Server, String, server::Child) {
+fn one_container() -> (Server, String, Child) {
     let child = sleeper();
     let id = unknown_id(1);
     let server = Server::start();
@@ -119,7 +42,7 @@ fn one_container() -> (Server, String, server::Child) {
 #[tokio::test]
 async fn a_listed_container_is_described() {
     let (server, id, child) = one_container();
-    let followed = Followed::of(&server);
+    let followed = follow_server(&server);
     followed.until_state(SourceState::Up).await;
     let container = followed.only();
     assert_eq!(container.id, id);
@@ -150,7 +73,7 @@ async fn podman_tells_who_it_is() {
             r#"{"Version":"4.3.1","Components":[{"Name":"Podman Engine","Version":"4.3.1"}]}"#,
         ),
     );
-    let followed = Followed::of(&server);
+    let followed = follow_server(&server);
     followed.until_state(SourceState::Up).await;
     assert_eq!(followed.only().runtime, Runtime::Podman);
 }
@@ -158,7 +81,7 @@ async fn podman_tells_who_it_is() {
 #[tokio::test]
 async fn a_known_container_is_not_asked_for_again() {
     let (server, id, _child) = one_container();
-    let followed = Followed::of(&server);
+    let followed = follow_server(&server);
     followed.until_state(SourceState::Up).await;
     let before = followed.only();
     let lists = |path: &String| path.starts_with("/containers/json");
@@ -190,7 +113,7 @@ async fn a_known_container_is_not_asked_for_again() {
 async fn events_add_and_remove() {
     let (server, id, child) = one_container();
     server.set("/containers/json", list(&[]));
-    let followed = Followed::of(&server);
+    let followed = follow_server(&server);
     followed.until_state(SourceState::Up).await;
     assert_eq!(followed.names(), [""; 0]);
 
@@ -219,7 +142,7 @@ async fn events_add_and_remove() {
 #[tokio::test]
 async fn a_container_that_only_left_the_list_is_asked_for() {
     let (server, id, _child) = one_container();
-    let followed = Followed::of(&server);
+    let followed = follow_server(&server);
     followed.until_state(SourceState::Up).await;
     // Podman, while it stops one.
     server.set("/containers/json", list(&[]));
@@ -246,7 +169,7 @@ async fn a_process_that_ended_is_not_listed() {
     let (server, _id, child) = one_container();
     // Not reaped yet: its folder in /proc is there, its namespaces are not.
     let _zombie = child.kill();
-    let followed = Followed::of(&server);
+    let followed = follow_server(&server);
     followed.until_state(SourceState::Up).await;
     assert_eq!(followed.names(), [""; 0]);
 }
@@ -260,7 +183,7 @@ async fn a_joined_network_is_named_by_its_full_id() {
         inspect(&id, "web", child.pid(), "container:db"),
     );
     server.set("/containers/db/json", inspect(&owner, "db", 0, "bridge"));
-    let followed = Followed::of(&server);
+    let followed = follow_server(&server);
     followed.until_state(SourceState::Up).await;
     assert_eq!(followed.only().joins(), Some(owner.as_str()));
 }

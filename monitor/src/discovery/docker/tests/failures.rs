@@ -14,7 +14,7 @@ async fn what_hangs_is_down_and_what_was_known_stays() {
         let (server, _id, _child) = one_container();
         let healthy = server.get(path);
         server.set(path, hang.clone());
-        let followed = Followed::of(&server);
+        let followed = follow_server(&server);
         followed.until_state(SourceState::Down).await;
         assert!(followed.inventory.is_settled());
         assert_eq!(
@@ -35,7 +35,7 @@ async fn what_hangs_is_down_and_what_was_known_stays() {
 #[tokio::test]
 async fn a_list_that_hangs_is_noticed_while_the_stream_stays_open() {
     let (server, _id, _child) = one_container();
-    let followed = Followed::of(&server);
+    let followed = follow_server(&server);
     followed.until_state(SourceState::Up).await;
     server.set("/containers/json", Reply::Hang);
     followed.until_state(SourceState::Down).await;
@@ -69,7 +69,7 @@ async fn garbage_and_cut_answers_are_down() {
         let (server, _id, _child) = one_container();
         let healthy = server.get(path);
         server.set(path, reply.clone());
-        let followed = Followed::of(&server);
+        let followed = follow_server(&server);
         followed
             .until(&format!("{path} {reply:?} is down"), |followed| {
                 followed.state() == SourceState::Down
@@ -84,7 +84,7 @@ async fn garbage_and_cut_answers_are_down() {
 #[tokio::test]
 async fn an_ended_stream_is_down_and_up_again() {
     let (server, _id, _child) = one_container();
-    let followed = Followed::of(&server);
+    let followed = follow_server(&server);
     followed.until_state(SourceState::Up).await;
     server.set("/version", Reply::Status(500));
     server.close_streams();
@@ -99,7 +99,7 @@ async fn one_container_that_cannot_be_described_does_not_hold_up_the_others() {
     let hung = unknown_id(2);
     server.set("/containers/json", list(&[(&hung, "hung"), (&id, "web")]));
     server.set(&format!("/containers/{hung}/json"), Reply::Hang);
-    let followed = Followed::of(&server);
+    let followed = follow_server(&server);
     followed.until_state(SourceState::Up).await;
     assert_eq!(followed.names(), ["web"]);
 }
@@ -108,7 +108,7 @@ async fn one_container_that_cannot_be_described_does_not_hold_up_the_others() {
 async fn a_runtime_that_describes_nothing_is_down() {
     let (server, id, _child) = one_container();
     server.set(&format!("/containers/{id}/json"), Reply::Hang);
-    let followed = Followed::of(&server);
+    let followed = follow_server(&server);
     followed.until_state(SourceState::Down).await;
 }
 
@@ -117,8 +117,8 @@ async fn a_socket_that_is_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("later.sock");
     let endpoint = Endpoint::Unix(path.clone());
-    let wanted = Followed::start(endpoint.clone(), Demand::Required);
-    let looked_for = Followed::start(endpoint, Demand::IfPresent);
+    let wanted = follow(endpoint.clone(), Demand::Required);
+    let looked_for = follow(endpoint, Demand::IfPresent);
     wanted.until_state(SourceState::Down).await;
     looked_for.until_state(SourceState::Absent).await;
     assert!(!looked_for.inventory.any_answered());

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -204,52 +203,4 @@ async fn serve(mut stream: UnixStream, state: Arc<State>) {
         }
     };
     let _ = stream.write_all(text.as_bytes()).await;
-}
-
-/// A process of ours that sleeps; it is killed and reaped when dropped.
-pub(super) struct Child(std::process::Child);
-
-impl Child {
-    pub(super) fn pid(&self) -> u32 {
-        self.0.id()
-    }
-
-    /// Kills it without reaping it.
-    pub(super) fn kill(mut self) -> Self {
-        self.0.kill().unwrap();
-        let zombie = || {
-            let stat = std::fs::read(format!("/proc/{}/stat", self.0.id())).unwrap();
-            crate::procfs::stat::parse(&stat).unwrap().has_exited()
-        };
-        while !zombie() {
-            std::thread::yield_now();
-        }
-        self
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-pub(super) fn sleeper() -> Child {
-    let child = Command::new("sleep")
-        .arg("600")
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
-    Child(child)
-}
-
-/// A container id that no cgroup has. Where the tests themselves run in a container whose cgroup
-/// names it, number 1 is that container's id, since the children are in it.
-pub(super) fn unknown_id(number: u8) -> String {
-    let own = std::fs::read("/proc/self/cgroup").unwrap();
-    match crate::discovery::container_id::of_process(&own) {
-        Some(container) if number == 1 => container.id.to_owned(),
-        _ => format!("{number:064x}"),
-    }
 }

@@ -118,7 +118,7 @@ Every series of a workload carries exactly three identity labels: `namespace`, `
 | network namespace of a Kubernetes pod | set | set | empty: it belongs to the pod, not to one container |
 | container of a Kubernetes pod | set | set | set |
 | Docker or Podman alone | empty | empty | the container's name |
-| no runtime that answers; containerd and CRI-O, which are not asked yet | empty | empty | the short container id of its cgroup, else its name under `/run/netns`, else a command's name |
+| no runtime that answers | empty | empty | the short container id of its cgroup, else its name under `/run/netns`, else a command's name |
 | the host itself, with `--host-network` | empty | empty | `/` |
 
 - Some facts belong to a network namespace and some to a container; the sections below say which. \

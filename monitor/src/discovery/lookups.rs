@@ -12,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use tracing::warn;
 
 use super::Source;
+use super::verify::Vanished;
 use crate::container::Container;
 
 /// Look-ups at a time.
@@ -38,6 +39,8 @@ pub(super) struct Lookups<'a> {
     failed: usize,
     /// Ids whose look-up failed and was reported.
     reported: HashSet<String>,
+    /// Ids whose process was not there once.
+    vanished: HashSet<String>,
 }
 
 impl<'a> Lookups<'a> {
@@ -76,9 +79,10 @@ impl<'a> Lookups<'a> {
         }
     }
 
-    /// Forgets which failures were reported of containers that are not listed any more.
-    pub(super) fn retain_reported(&mut self, listed: impl Fn(&str) -> bool) {
+    /// Forgets the failures of containers that are not listed any more.
+    pub(super) fn retain_failures(&mut self, listed: impl Fn(&str) -> bool) {
         self.reported.retain(|id| listed(id));
+        self.vanished.retain(|id| listed(id));
     }
 
     /// Starts as many as may run.
@@ -121,6 +125,7 @@ impl<'a> Lookups<'a> {
             Ok(found) => {
                 self.succeeded += 1;
                 self.reported.remove(&id);
+                self.vanished.remove(&id);
                 match found {
                     Some(container) => source.upsert(container),
                     None => source.remove(&id),
@@ -129,7 +134,12 @@ impl<'a> Lookups<'a> {
             // What was known of it stays, and a later list tries again.
             Err(error) => {
                 self.failed += 1;
-                if self.reported.insert(id.clone()) {
+                // Where others are described it has most likely ended, which the runtime will know
+                // when it is asked for the second time.
+                let is_expected = error.is::<Vanished>()
+                    && self.succeeded > 0
+                    && self.vanished.insert(id.clone());
+                if !is_expected && self.reported.insert(id.clone()) {
                     warn!("{endpoint}: container {id} cannot be looked up: {error:#}");
                 }
             }
@@ -148,5 +158,77 @@ impl<'a> Lookups<'a> {
             bail!("it has containers and describes none of them");
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::{Lookups, Vanished};
+    use crate::discovery::Inventory;
+    use crate::testing::plain;
+
+    fn ids(lookups: &mut Lookups<'_>) -> Vec<String> {
+        let mut started = Vec::new();
+        lookups.start(|id| {
+            started.push(id.clone());
+            std::future::ready((id, Ok(None)))
+        });
+        started
+    }
+
+    #[test]
+    fn each_is_looked_up_once_and_those_that_ended_are_not() {
+        let source = Inventory::new().add_source("x");
+        let mut lookups = Lookups::default();
+        let names = ["a", "b", "c", "d", "e", "f"].map(str::to_owned);
+        lookups.take(names.to_vec(), 0);
+        lookups.take(names.to_vec(), 0);
+        lookups.forget("b");
+        assert_eq!(ids(&mut lookups), ["a", "c", "d", "e"]);
+        assert_eq!(ids(&mut lookups), [""; 0]);
+        // Asked for again while it is looked up: once more.
+        lookups.take(vec!["a".to_owned()], 0);
+        lookups.enqueue("c".to_owned());
+        lookups.settle(("a".to_owned(), Ok(None)), &source, &"x");
+        lookups.settle(("c".to_owned(), Ok(None)), &source, &"x");
+        assert_eq!(ids(&mut lookups), ["f", "c"]);
+    }
+
+    #[test]
+    fn the_first_list_is_done_when_all_of_it_were_looked_up() {
+        let source = Inventory::new().add_source("x");
+        let mut lookups = Lookups::default();
+        assert!(!lookups.first_is_done().unwrap());
+        lookups.take(vec!["a".to_owned(), "b".to_owned()], 0);
+        let no = |id: &str| (id.to_owned(), Err(anyhow!("no")));
+        lookups.settle(no("a"), &source, &"x");
+        assert!(!lookups.first_is_done().unwrap());
+        lookups.forget("b");
+        // All that was described failed.
+        lookups.first_is_done().unwrap_err();
+        lookups.take(vec!["c".to_owned()], 0);
+        let found = ("c".to_owned(), Ok(Some(plain("c", "c"))));
+        lookups.settle(found, &source, &"x");
+        assert!(lookups.first_is_done().unwrap());
+        assert_eq!(source.ids(), ["c"]);
+    }
+
+    #[test]
+    fn a_process_that_vanished_is_news_the_second_time() {
+        let source = Inventory::new().add_source("x");
+        let mut lookups = Lookups::default();
+        let gone = |id: &str| (id.to_owned(), Err(Vanished.into()));
+        // Nothing is described at all: the pids are of another namespace.
+        lookups.settle(gone("a"), &source, &"x");
+        assert!(lookups.reported.contains("a"));
+        lookups.take(Vec::new(), 1);
+        lookups.settle(gone("b"), &source, &"x");
+        assert!(!lookups.reported.contains("b"));
+        lookups.settle(gone("b"), &source, &"x");
+        assert!(lookups.reported.contains("b"));
+        lookups.retain_failures(|id| id == "b");
+        assert!(!lookups.reported.contains("a") && lookups.vanished.contains("b"));
     }
 }

@@ -24,6 +24,13 @@ const ATTEMPTS: u32 = 3;
 /// later than `/proc` that a process ended.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// A runtime names a process that is not there.
+///
+/// Of a container that has just ended it does so until it has noticed.
+#[derive(Debug, thiserror::Error)]
+#[error("its process is not in this /proc, or changes all the time: {PID_NAMESPACE}")]
+pub(super) struct Vanished;
+
 /// What `ask` says of a container, with its process, which is made sure to be the container's.
 /// `None` when it does not run (any more).
 ///
@@ -67,7 +74,7 @@ where
         }
         return Ok(Some((description, process)));
     }
-    bail!("its process is not in this /proc, or changes all the time: {PID_NAMESPACE}")
+    Err(Vanished.into())
 }
 
 /// A process of a container that the runtime names none for.

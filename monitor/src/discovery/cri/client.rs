@@ -88,7 +88,13 @@ impl Client {
         let channel = tokio::time::timeout(limit, address.connect())
             .await
             .map_err(|_| anyhow!("connect: no answer within {limit:?}"))?
-            .map_err(|error| anyhow!("cannot connect: {}", causes(&error)))?;
+            // The error itself says no more than that it is one.
+            .map_err(|error| {
+                anyhow!(
+                    "cannot connect: {}",
+                    causes(error.source().unwrap_or(&error))
+                )
+            })?;
         for api in VERSIONS {
             let client = Self {
                 channel: channel.clone(),
@@ -98,7 +104,14 @@ impl Client {
             match client.version().await {
                 Ok(engine) => return Ok((client, engine)),
                 Err(status) if status.code() == Code::Unimplemented => {}
-                Err(status) => return Err(failed("Version", &status).into()),
+                Err(status) => {
+                    let error = failed("Version", &status);
+                    return Err(match status.source() {
+                        Some(_) => error.context("is this a socket of the CRI?"),
+                        None => error,
+                    }
+                    .into());
+                }
             }
         }
         Err(Ended::NotServed(anyhow!(

@@ -148,7 +148,7 @@ impl<'a> Session<'a> {
             self.lookups.forget(&gone);
         }
         let is_listed = |id: &String| listed.contains_key(id);
-        self.lookups.retain_reported(|id| listed.contains_key(id));
+        self.lookups.retain_failures(|id| listed.contains_key(id));
         self.bare.retain(is_listed);
         if full {
             self.asked.clear();

@@ -88,7 +88,7 @@ impl<'a> Session<'a> {
         let list = self.client.list().await.context("resync")?;
         let source = &self.follower.source;
         let listed: HashSet<&str> = list.iter().map(|entry| entry.id.as_str()).collect();
-        self.lookups.retain_reported(|id| listed.contains(id));
+        self.lookups.retain_failures(|id| listed.contains(id));
         let mut questions = Vec::new();
         for id in source.ids() {
             if listed.contains(id.as_str()) {

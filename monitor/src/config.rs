@@ -1,20 +1,24 @@
 //! The validated configuration: everything that can be wrong with the command line is found here,
 //! before anything is opened.
 
+mod discovery;
+
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
 use regex_lite::Regex;
 
-use crate::cli::{CounterOrigin, DiscoverySource, LogFormat, LogLevel, ServeArgs, TcpStates};
+use crate::cli::{CounterOrigin, LogFormat, LogLevel, ServeArgs, TcpStates};
 use crate::collector::TRANSITIONS;
 use crate::discovery::cri;
-use crate::discovery::docker::{Endpoint, EndpointError, parse_endpoint};
-use crate::discovery::follow::Demand;
+use crate::discovery::docker::EndpointError;
 use crate::discovery::scan::ScanMode;
 use crate::metrics::CounterFile;
 use crate::sampler::counters::CountersMode;
 use crate::sampler::tcp_states::{Pace, TcpStatesMode};
+
+use discovery::Discovery;
+pub use discovery::{CriSource, DockerSource};
 
 /// A collector that can be switched off.
 #[derive(Clone, Copy, Debug)]
@@ -98,26 +102,6 @@ pub enum ConfigError {
          leave one on"
     )]
     NothingToCollect,
-}
-
-/// A runtime to follow over Docker's API.
-#[derive(Clone, Debug)]
-pub struct DockerSource {
-    /// The value of the `runtime` label.
-    pub runtime: &'static str,
-    /// Where its API is.
-    pub endpoint: Endpoint,
-    /// Whether it was asked for by name.
-    pub demand: Demand,
-}
-
-/// A runtime to follow over the CRI.
-#[derive(Clone, Debug)]
-pub struct CriSource {
-    /// Its socket.
-    pub endpoint: cri::Endpoint,
-    /// Whether it was asked for by name.
-    pub demand: Demand,
 }
 
 /// What `serve` does.
@@ -253,102 +237,6 @@ fn telemetry_path(path: String) -> Result<String, ConfigError> {
         return Ok(path);
     };
     Err(ConfigError::TelemetryPath { path, reason })
-}
-
-/// How containers are found.
-struct Discovery {
-    docker: Vec<DockerSource>,
-    cri: Vec<CriSource>,
-    scan: ScanMode,
-}
-
-impl Discovery {
-    fn new(args: &ServeArgs, docker_host: Option<String>) -> Result<Self, ConfigError> {
-        let has = |source| args.discovery.contains(&source);
-        let auto = has(DiscoverySource::Auto);
-        let is_auto = |source: &DiscoverySource| *source == DiscoverySource::Auto;
-        if auto && !args.discovery.iter().all(is_auto) {
-            return Err(ConfigError::AutoNotAlone);
-        }
-        let demand_of = |source| match (auto, has(source)) {
-            (true, _) => Some(Demand::IfPresent),
-            (false, true) => Some(Demand::Required),
-            (false, false) => None,
-        };
-        Ok(Self {
-            docker: docker(args, docker_host, demand_of(DiscoverySource::Docker))?,
-            cri: cri_sources(&args.cri_endpoints, demand_of(DiscoverySource::Cri))?,
-            scan: if auto {
-                ScanMode::UntilRuntimeAnswers
-            } else if has(DiscoverySource::Cgroup) {
-                ScanMode::Always
-            } else {
-                ScanMode::Off
-            },
-        })
-    }
-}
-
-/// Sources over Docker's API; no `demand` is for none.
-fn docker(
-    args: &ServeArgs,
-    docker_host: Option<String>,
-    demand: Option<Demand>,
-) -> Result<Vec<DockerSource>, ConfigError> {
-    let given = match &args.docker_endpoint {
-        Some(endpoint) => Some(("--docker.endpoint", endpoint.clone())),
-        // Set for somebody's command line, it is no business of a daemon that asks no Docker.
-        None => docker_host
-            .filter(|host| demand.is_some() && !host.is_empty())
-            .map(|host| ("DOCKER_HOST", host)),
-    };
-    let given = given
-        .map(|(origin, text)| {
-            parse_endpoint(&text).map_err(|source| ConfigError::DockerEndpoint { origin, source })
-        })
-        .transpose()?;
-    let Some(demand) = demand else {
-        return Ok(Vec::new());
-    };
-    let source = |runtime, endpoint| DockerSource {
-        runtime,
-        endpoint,
-        demand,
-    };
-    Ok(match given {
-        Some(endpoint) => vec![source("docker", endpoint)],
-        None if demand == Demand::IfPresent => vec![
-            source("docker", Endpoint::docker()),
-            source("podman", Endpoint::podman()),
-        ],
-        None => vec![source("docker", Endpoint::docker())],
-    })
-}
-
-/// Sources over the CRI; no `demand` is for none. Where it was asked for without an endpoint, any
-/// of the usual ones will do.
-fn cri_sources(given: &[String], demand: Option<Demand>) -> Result<Vec<CriSource>, ConfigError> {
-    let mut given = given
-        .iter()
-        .map(|text| cri::parse_endpoint(text))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(ConfigError::CriEndpoint)?;
-    let Some(mut demand) = demand else {
-        return Ok(Vec::new());
-    };
-    if given.is_empty() {
-        given = cri::Endpoint::usual();
-        if demand == Demand::Required {
-            demand = Demand::AnyOf;
-        }
-    }
-    let mut sources: Vec<CriSource> = Vec::new();
-    for endpoint in given {
-        if !sources.iter().any(|known| known.endpoint == endpoint) {
-            sources.push(CriSource { endpoint, demand });
-        }
-    }
-    Ok(sources)
 }
 
 #[cfg(test)]

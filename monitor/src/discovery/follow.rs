@@ -1,5 +1,5 @@
 //! Following a runtime for as long as the daemon lives: session after session, with growing pauses
-//! where it does not answer. What a session is, its runtime's module knows ([`Endpoint`]).
+//! where it does not answer. What a session is, its runtime's module knows.
 
 use std::fmt;
 use std::pin::pin;

@@ -55,15 +55,11 @@ fn search(
     found: &mut [Option<Process>],
     buffer: &mut Vec<u8>,
 ) {
-    // Nobody is often wanted, and listing the processes is not free.
-    let pids = match wanted.is_empty() {
-        true => return,
-        false => procfs.pids().unwrap_or_default(),
-    };
-    for pid in pids {
-        if wanted.is_empty() {
-            return;
-        }
+    // Listing the processes is not free.
+    if wanted.is_empty() {
+        return;
+    }
+    for pid in procfs.pids().unwrap_or_default() {
         if procfs.read(format!("{pid}/cgroup"), buffer).is_err() {
             continue;
         }
@@ -76,6 +72,9 @@ fn search(
         if let Some(process) = living_process(procfs, pid, &id, buffer) {
             found[index] = Some(process);
             wanted.remove(id.as_str());
+            if wanted.is_empty() {
+                return;
+            }
         }
     }
 }

@@ -55,7 +55,8 @@ fn gauges() -> Result<Vec<Socket>> {
                 Err(_) if protocol == Protocol::UDPLITE => break,
                 Err(error) => return Err(error).context(format!("{protocol:?}")),
             };
-            if domain == Domain::IPV6 {
+            // Raw sockets speak one family in any case.
+            if domain == Domain::IPV6 && kind != Type::RAW {
                 socket.set_only_v6(true)?;
             }
             let address = match domain {

@@ -16,7 +16,8 @@ pub const QUEUE: &str = "container_network_tcp_accept_queue";
 pub const LIMIT: &str = "container_network_tcp_accept_queue_limit";
 
 const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
-const STATES: [&str; 10] = [
+/// Every state of the contract, by its label.
+pub const STATES: [&str; 10] = [
     "established",
     "syn_sent",
     "syn_recv",

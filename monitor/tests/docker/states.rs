@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use testkit::metrics::Metrics;
-use testkit::{netns, require, ss, wait};
+use testkit::{netns, published, require, ss, wait};
 
 use crate::fleet::Fleet;
 
@@ -24,24 +24,12 @@ fn sources() -> Vec<&'static str> {
 /// The sockets of all containers of a namespace together; what there is none of is left out.
 fn states(metrics: &Metrics, inode: u64) -> ss::States {
     let mut states = ss::States::new();
-    let all = [
-        "established",
-        "syn_sent",
-        "syn_recv",
-        "fin_wait1",
-        "fin_wait2",
-        "time_wait",
-        "close_wait",
-        "last_ack",
-        "listen",
-        "closing",
-    ];
     for info in metrics.matching(INFO, &[("netns", &inode.to_string())]) {
         let label = |name: &str| info.labels.get(name).map_or("", String::as_str);
         let identity = ["namespace", "pod", "container"].map(|name| (name, label(name)));
         for (family, state) in ["ipv4", "ipv6"]
             .into_iter()
-            .flat_map(|family| all.map(|state| (family, state)))
+            .flat_map(|family| published::STATES.map(|state| (family, state)))
         {
             let labels = [&identity[..], &[("family", family), ("state", state)]].concat();
             let count = metrics.sum(SOCKETS, &labels) as u64;

@@ -30,14 +30,22 @@ pub enum CliCommand {
     Doctor(DoctorArgs),
 }
 
-/// Flags of `doctor`: those of `serve` that say where things are.
+/// Flags of `doctor`.
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
     /// Only ask whether the monitor answers, and say nothing if it does: a health probe.
     #[arg(long = "health")]
     pub health: bool,
 
-    /// Where the monitor listens; the first address is asked.
+    /// Where things are; of the addresses the first is asked.
+    #[command(flatten)]
+    pub places: Places,
+}
+
+/// Flags that say where things are.
+#[derive(Clone, Debug, Args)]
+pub struct Places {
+    /// Address to listen on; `:PORT` is every address. Repeatable.
     #[arg(
         long = "web.listen-address",
         env = "CONTAINER_MONITOR_WEB_LISTEN_ADDRESS",
@@ -69,15 +77,9 @@ pub struct DoctorArgs {
 /// Flags of `serve`, each with an environment variable.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
-    /// Address to listen on; `:PORT` is every address. Repeatable.
-    #[arg(
-        long = "web.listen-address",
-        env = "CONTAINER_MONITOR_WEB_LISTEN_ADDRESS",
-        value_name = "ADDRESS",
-        value_delimiter = ',',
-        default_value = "0.0.0.0:10042"
-    )]
-    pub listen_addresses: Vec<String>,
+    /// Where things are.
+    #[command(flatten)]
+    pub places: Places,
 
     /// Path of the metrics.
     #[arg(
@@ -87,24 +89,6 @@ pub struct ServeArgs {
         default_value = "/metrics"
     )]
     pub telemetry_path: String,
-
-    /// Where the host's proc file system is mounted.
-    #[arg(
-        long = "path.procfs",
-        env = "CONTAINER_MONITOR_PATH_PROCFS",
-        value_name = "FOLDER",
-        default_value = "/proc"
-    )]
-    pub procfs: PathBuf,
-
-    /// Where the host's sysfs is mounted, with cgroups and tracefs below it.
-    #[arg(
-        long = "path.sysfs",
-        env = "CONTAINER_MONITOR_PATH_SYSFS",
-        value_name = "FOLDER",
-        default_value = "/sys"
-    )]
-    pub sysfs: PathBuf,
 
     /// How containers are found: auto, docker (and Podman's compatible socket), cri (containerd,
     /// CRI-O and others that the kubelet speaks to), cgroup (no runtime at all: from /proc). A

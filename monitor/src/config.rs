@@ -170,10 +170,10 @@ impl Config {
         let Discovery { docker, cri, scan } = Discovery::new(&args, docker_host)?;
         let netstat_fields = args.netstat_fields.as_deref().map(Regex::new).transpose();
         Ok(Self {
-            listen: listen_addresses(&args.listen_addresses)?,
+            listen: listen_addresses(&args.places.listen_addresses)?,
             telemetry_path: telemetry_path(args.telemetry_path)?,
-            procfs: args.procfs,
-            sysfs: args.sysfs,
+            procfs: args.places.procfs,
+            sysfs: args.places.sysfs,
             docker,
             cri,
             scan,

@@ -65,7 +65,7 @@ impl fmt::Display for Finding {
 /// # Errors
 /// An address to listen on is none.
 pub fn run(args: &DoctorArgs) -> Result<ExitCode, ConfigError> {
-    let addresses = listen_addresses(&args.listen_addresses)?;
+    let addresses = listen_addresses(&args.places.listen_addresses)?;
     let health = health::check(&addresses);
     if args.health {
         if health.verdict == Verdict::Good {
@@ -74,7 +74,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode, ConfigError> {
         eprintln!("{health}");
         return Ok(ExitCode::FAILURE);
     }
-    let mut findings = host::look(&args.procfs, &args.sysfs);
+    let mut findings = host::look(&args.places.procfs, &args.places.sysfs);
     // It may not have been started yet; what this host offers is the question.
     let verdict = match health.verdict {
         Verdict::Bad => Verdict::Lost,

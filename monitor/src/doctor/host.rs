@@ -8,6 +8,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 use super::{Finding, Verdict};
 use crate::cgroups::Cgroups;
 use crate::daemon::is_hosts_pid_namespace;
+use crate::discovery::{cri, docker};
 
 /// Capabilities, and what is lost without each.
 const CAPABILITIES: [(CapabilitySet, &str, &str); 5] = [
@@ -31,16 +32,6 @@ const CAPABILITIES: [(CapabilitySet, &str, &str); 5] = [
 ];
 
 const NO_EBPF: &str = "no transitions; states by sock_diag, counters from /proc";
-
-/// Sockets of runtimes.
-const RUNTIMES: [(&str, &str); 6] = [
-    ("containerd", "/run/containerd/containerd.sock"),
-    ("k3s", "/run/k3s/containerd/containerd.sock"),
-    ("CRI-O", "/run/crio/crio.sock"),
-    ("cri-dockerd", "/run/cri-dockerd.sock"),
-    ("Docker", "/var/run/docker.sock"),
-    ("Podman", "/run/podman/podman.sock"),
-];
 
 /// Looks at everything.
 pub(super) fn look(procfs: &Path, sysfs: &Path) -> Vec<Finding> {
@@ -144,10 +135,15 @@ fn cgroup2(sysfs: &Path) -> Finding {
 
 fn runtimes() -> Finding {
     let what = "runtimes";
-    let there: Vec<String> = RUNTIMES
+    let docker = [docker::Endpoint::docker(), docker::Endpoint::podman()];
+    let there: Vec<String> = cri::Endpoint::usual()
         .iter()
-        .filter(|(_, path)| Path::new(path).exists())
-        .map(|(name, path)| format!("{name} ({path})"))
+        .map(ToString::to_string)
+        .chain(docker.iter().map(ToString::to_string))
+        .filter(|endpoint| {
+            let path = endpoint.strip_prefix("unix://");
+            path.is_some_and(|path| Path::new(path).exists())
+        })
         .collect();
     if there.is_empty() {
         let found = "no socket at the usual places: containers are found by their cgroups";

@@ -19,7 +19,7 @@ use crate::discovery::Inventory;
 use crate::discovery::scan::{ScanMode, ScanSource};
 use crate::ebpf::{Kernel, Passes};
 use crate::metrics::own::{OwnMetrics, OwnStatus};
-use crate::metrics::{CounterFile, Schema};
+use crate::metrics::{CounterFile, Exposition, Schema};
 use crate::netns::{Placement, Placer, visit};
 use crate::procfs::{ProcFs, Process};
 use crate::sampler::counters::{CounterSampler, CountersError, CountersSource, NamedTarget};
@@ -139,8 +139,8 @@ impl Collector {
         }
     }
 
-    /// Collects once and returns the text of a scrape.
-    pub fn collect(&mut self) -> String {
+    /// Collects once.
+    pub fn collect(&mut self) -> Exposition {
         let start = Instant::now();
         let mut status = OwnStatus::default();
         let placement = self.place(&mut status);
@@ -156,7 +156,7 @@ impl Collector {
             warn!(%error, "cannot write the exporter's own metrics");
         }
         self.last_len = out.len();
-        out
+        Exposition::new(out)
     }
 
     /// Finds out where all containers stand.

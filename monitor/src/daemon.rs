@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::discovery::Inventory;
 use crate::ebpf::OBJECT_SOURCES;
 use crate::metrics::own::{BuildInfo, OwnMetrics};
-use crate::metrics::{HostFiles, Schema};
+use crate::metrics::{Exposition, HostFiles, Schema};
 use crate::netns::visit;
 use crate::procfs::{ProcFs, Process};
 use crate::sampler::facts::FactReader;
@@ -175,7 +175,7 @@ fn serve(
     Ok(servers)
 }
 
-async fn upkeep(collections: Arc<SingleFlight<String>>) {
+async fn upkeep(collections: Arc<SingleFlight<Exposition>>) {
     loop {
         tokio::time::sleep(UPKEEP).await;
         if collections.idle_for() >= UPKEEP {

@@ -7,6 +7,7 @@
 //! `/proc/self`), and nothing decides which container a number belongs to.
 
 pub mod encoder;
+pub mod exposition;
 pub mod host;
 pub mod labels;
 pub mod names;
@@ -18,6 +19,7 @@ mod sockets;
 pub mod tables;
 
 pub use encoder::Encoder;
+pub use exposition::Exposition;
 pub use host::HostValues;
 pub use labels::{Identity, Labels, Tail};
 pub use reader::FileReader;

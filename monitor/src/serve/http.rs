@@ -11,13 +11,13 @@ use axum::routing::get;
 
 use super::SingleFlight;
 use crate::discovery::Inventory;
-use crate::metrics::CONTENT_TYPE;
+use crate::metrics::{CONTENT_TYPE, Exposition};
 
 /// What the pages show.
 #[derive(Clone, Debug)]
 pub struct Site {
-    /// The text of a scrape.
-    pub metrics: Arc<SingleFlight<String>>,
+    /// What a scrape shows.
+    pub metrics: Arc<SingleFlight<Exposition>>,
     /// Decides readiness: the first discovery has ended.
     pub inventory: Arc<Inventory>,
     /// Path of the metrics.
@@ -36,8 +36,8 @@ pub fn router(site: Site) -> Router {
 
 async fn metrics(State(site): State<Site>) -> Response {
     match site.metrics.get().await {
-        Some(text) => {
-            let body = Bytes::from_owner(Text(text));
+        Some(exposition) => {
+            let body = Bytes::from_owner(Text(exposition));
             ([(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response()
         }
         None => (
@@ -71,11 +71,12 @@ async fn index(State(site): State<Site>) -> Html<String> {
     ))
 }
 
-/// A text as the owner of its bytes, so that scrapes that share a collection share its memory.
-struct Text(Arc<String>);
+/// An exposition as the owner of its bytes, so that scrapes that share a collection share its
+/// memory.
+struct Text(Arc<Exposition>);
 
 impl AsRef<[u8]> for Text {
     fn as_ref(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.0.text().as_bytes()
     }
 }

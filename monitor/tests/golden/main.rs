@@ -196,7 +196,7 @@ fn collect(tree: &mut Tree) -> Result<String> {
             ebpf_object: "89ab".to_owned(),
         })?,
     })?;
-    Ok(collector.collect())
+    Ok(collector.collect().text().to_owned())
 }
 
 /// The text without what is another at each run, the lines of each family in order.

@@ -283,8 +283,9 @@ impl Args for CollectorArgs {
             let (on, off) = (on_flag(collector.name), off_flag(collector.name));
             let variable = format!(
                 "CONTAINER_MONITOR_COLLECTOR_{}",
-                collector.name.to_ascii_uppercase()
+                collector.name.to_ascii_uppercase().replace('-', "_")
             );
+            let default = if collector.default { "on" } else { "off" };
             command = command
                 .arg(
                     Arg::new(on.clone())
@@ -293,14 +294,14 @@ impl Args for CollectorArgs {
                         .action(ArgAction::Set)
                         .num_args(0..=1)
                         .require_equals(true)
-                        .default_value("true")
+                        .default_value(if collector.default { "true" } else { "false" })
                         .default_missing_value("true")
                         .hide_default_value(true)
                         .hide_possible_values(true)
                         .value_name("BOOL")
                         .value_parser(BoolishValueParser::new())
                         .overrides_with(off.clone())
-                        .help(format!("{} [default: on]", collector.help)),
+                        .help(format!("{} [default: {default}]", collector.help)),
                 )
                 .arg(
                     Arg::new(off.clone())

@@ -27,6 +27,8 @@ pub struct CollectorFlag {
     pub name: &'static str,
     /// What it reads.
     pub help: &'static str,
+    /// Whether it is on where nothing is said.
+    pub default: bool,
 }
 
 /// Every collector.
@@ -34,26 +36,32 @@ pub const COLLECTORS: &[CollectorFlag] = &[
     CollectorFlag {
         name: "sockstat",
         help: "Sockets by protocol, of /proc/<pid>/net/sockstat",
+        default: true,
     },
     CollectorFlag {
         name: "sockstat6",
         help: "The same for IPv6",
+        default: true,
     },
     CollectorFlag {
         name: "snmp",
         help: "TCP's and UDP's counters, of /proc/<pid>/net/snmp",
+        default: true,
     },
     CollectorFlag {
         name: "snmp6",
         help: "UDP's counters for IPv6, of /proc/<pid>/net/snmp6",
+        default: true,
     },
     CollectorFlag {
         name: "netstat",
         help: "TCP's further counters, of /proc/<pid>/net/netstat",
+        default: true,
     },
     CollectorFlag {
         name: TRANSITIONS,
         help: "TCP state transitions, counted by an eBPF program",
+        default: true,
     },
 ];
 

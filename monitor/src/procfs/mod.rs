@@ -6,6 +6,7 @@
 pub(crate) mod captures;
 pub mod cgroup;
 pub mod mib;
+pub mod mountinfo;
 pub mod process;
 pub mod snmp6;
 pub mod sockstat;

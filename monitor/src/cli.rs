@@ -1,6 +1,8 @@
 //! The command line, as it is typed: flags, their environment variables and their help. What they
 //! mean together is decided in [`config`](crate::config).
 
+mod filesystem;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use clap::{
 };
 
 use crate::config::COLLECTORS;
+
+pub use filesystem::FilesystemArgs;
 
 /// Which container is leaking sockets? Per-container socket and TCP metrics of this node, for
 /// Prometheus.
@@ -133,6 +137,10 @@ pub struct ServeArgs {
     /// Which collectors are on.
     #[command(flatten)]
     pub collectors: CollectorArgs,
+
+    /// Which mounts of a container are published.
+    #[command(flatten)]
+    pub filesystem: FilesystemArgs,
 
     /// Publish more fields of snmp, snmp6 and netstat: those whose GROUP_FIELD, such as
     /// TcpExt_TCPFastOpenActive or Ip_OutRequests, matches this regular expression.

@@ -18,6 +18,7 @@ use crate::cgroups::Cgroups;
 use crate::discovery::Inventory;
 use crate::discovery::scan::{ScanMode, ScanSource};
 use crate::ebpf::{Kernel, Passes};
+use crate::filesystem::FilesystemSampler;
 use crate::metrics::own::{OwnMetrics, OwnStatus};
 use crate::metrics::{CounterFile, Exposition, Schema};
 use crate::netns::{Placement, Placer, visit};
@@ -35,6 +36,9 @@ pub const TRANSITIONS: &str = "transitions";
 
 /// Name of the collector of TCP sockets by state.
 pub const TCP_STATES: &str = "tcp-states";
+
+/// Name of the collector of containers' file systems.
+pub const FILESYSTEM: &str = "filesystem";
 
 /// Name under which finding and placing containers shows among the collectors.
 const DISCOVERY: &str = "discovery";
@@ -64,6 +68,8 @@ pub struct Parts {
     pub tcp_states: TcpStateSampler,
     /// What the sockets are compared with.
     pub facts: FactReader,
+    /// What asks containers' file systems, where they are wanted.
+    pub filesystems: Option<FilesystemSampler>,
     /// Whose a cgroup is.
     pub cgroups: Cgroups,
     /// Whether the kernel gives cookies to namespaces.
@@ -220,6 +226,7 @@ impl Collector {
             cgroups,
             procfs,
             schema,
+            filesystems,
             ..
         } = parts;
         let start = Instant::now();
@@ -243,7 +250,10 @@ impl Collector {
             (true, true) => (Some(around), None),
             (true, false) => (None, Some(around)),
         };
-        let (mut snapshot, facts, looked) = thread::scope(|scope| {
+        let (mut snapshot, facts, looked, asked) = thread::scope(|scope| {
+            let asking = filesystems
+                .as_mut()
+                .map(|filesystems| scope.spawn(|| filesystems.sample(placement)));
             let looking = now.map(|around| scope.spawn(|| tcp_states.look(around)));
             let samples = counters.read(walk, read);
             report::counters(&samples, read.len() as u64, was_kernel, errors, status);
@@ -270,12 +280,7 @@ impl Collector {
                 host: host::sample(procfs, init, buffer),
             });
             status.series = snapshot.render_namespaces(schema, out);
-            let looked = looking.map(|looking| {
-                looking
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            });
-            (snapshot, facts, looked)
+            (snapshot, facts, looking.map(join), asking.map(join))
         });
         let looked = looked.or_else(|| later.map(|around| tcp_states.look(around)));
         report::counters_source(counters.source(), status);
@@ -301,11 +306,25 @@ impl Collector {
                 .push(errors.row(TCP_STATES, success, took, failed));
         }
         report::tcp_states(tcp_states, status);
+        if let Some(sample) = asked {
+            let success = sample.errors == 0 || !sample.containers.is_empty();
+            let row = errors.row(FILESYSTEM, success, sample.duration, sample.errors);
+            status.collectors.push(row);
+            snapshot.dropped += sample.left_out;
+            snapshot.add_filesystems(sample);
+        }
         if let Some(sample) = tcp_states.sample(placement, *host, cgroups, start) {
             snapshot.add_sockets(placement, sample, parts.host_network);
         }
         snapshot
     }
+}
+
+/// What a thread gave; a panic goes on in this one.
+fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Reads the map of transitions, where it can be had.

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use regex_lite::Regex;
 
 use crate::cli::{CounterOrigin, LogFormat, LogLevel, ServeArgs, TcpStates};
-use crate::collector::TRANSITIONS;
+use crate::collector::{FILESYSTEM, TRANSITIONS};
 use crate::discovery::cri;
 use crate::discovery::docker::EndpointError;
 use crate::discovery::scan::ScanMode;
+use crate::filesystem::{Rules, RulesError};
 use crate::metrics::CounterFile;
 use crate::sampler::counters::CountersMode;
 use crate::sampler::tcp_states::{Pace, TcpStatesMode};
@@ -63,6 +64,11 @@ pub const COLLECTORS: &[CollectorFlag] = &[
         help: "TCP state transitions, counted by an eBPF program",
         default: true,
     },
+    CollectorFlag {
+        name: FILESYSTEM,
+        help: "Size, use and errors of every file system that is mounted in a container",
+        default: true,
+    },
 ];
 
 /// What is wrong with the command line; every text names the flag.
@@ -101,6 +107,9 @@ pub enum ConfigError {
     /// The regular expression of more fields.
     #[error("--collector.netstat.fields: {0}")]
     NetstatFields(regex_lite::Error),
+    /// What is left out of the file systems.
+    #[error(transparent)]
+    Filesystem(#[from] RulesError),
     /// eBPF is wanted and not wanted.
     #[error("--require-ebpf and --no-collector.transitions contradict each other")]
     EbpfOff,
@@ -139,6 +148,8 @@ pub struct Config {
     pub tcp_states: TcpStatesMode,
     /// How often.
     pub tcp_states_pace: Pace,
+    /// Which mounts of containers are published; `None` where they are not wanted.
+    pub filesystem: Option<Rules>,
     /// Where the namespaces' counters come from.
     pub counters: CountersMode,
     /// More fields to publish.
@@ -169,7 +180,16 @@ impl Config {
             TcpStates::SockDiag => TcpStatesMode::SockDiag,
             TcpStates::Off => TcpStatesMode::Off,
         };
-        if files.is_empty() && !transitions && tcp_states == TcpStatesMode::Off {
+        let rules = Rules::new(
+            &args.filesystem.points_exclude,
+            &args.filesystem.types_exclude,
+        )?;
+        let filesystem = is_on(FILESYSTEM).then_some(rules);
+        if files.is_empty()
+            && !transitions
+            && tcp_states == TcpStatesMode::Off
+            && filesystem.is_none()
+        {
             return Err(ConfigError::NothingToCollect);
         }
         if args.require_ebpf && !transitions {
@@ -193,6 +213,7 @@ impl Config {
                 min_interval: args.tcp_states_min_interval,
                 max_duration: args.tcp_states_max_duration,
             },
+            filesystem,
             counters: match args.counters {
                 CounterOrigin::Auto => CountersMode::Auto,
                 CounterOrigin::Kernel => CountersMode::Kernel,

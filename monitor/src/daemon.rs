@@ -24,6 +24,7 @@ use crate::collector::{Collector, Parts};
 use crate::config::Config;
 use crate::discovery::Inventory;
 use crate::ebpf::OBJECT_SOURCES;
+use crate::filesystem::FilesystemSampler;
 use crate::metrics::own::{BuildInfo, OwnMetrics};
 use crate::metrics::{Exposition, HostFiles, Schema};
 use crate::netns::visit;
@@ -85,7 +86,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
              not told apart"
         );
     }
+    let filesystems = match &config.filesystem {
+        Some(rules) => {
+            let init = procfs.host_process().context(OUT_OF_REACH)?;
+            Some(FilesystemSampler::new(rules.clone(), &init))
+        }
+        None => None,
+    };
     let mut collector = Collector::new(Parts {
+        filesystems,
         tcp_states: TcpStateSampler::new(
             config.tcp_states,
             programs.finds_sockets,

@@ -1,7 +1,8 @@
 //! Per-container socket and TCP metrics of a Linux node.
 //!
 //! The way of the data: [`discovery`] finds the containers, [`netns`] says which network
-//! namespaces they stand in and who owns each, [`sampler`] reads the kernel's numbers,
+//! namespaces they stand in and who owns each, [`sampler`] and [`filesystem`] read the kernel's
+//! numbers,
 //! [`snapshot`] merges them, [`metrics`] writes them down and [`serve`] hands them out.
 //! ARCHITECTURE.md at the top of the repository draws the map.
 
@@ -14,6 +15,7 @@ pub mod daemon;
 pub mod discovery;
 pub mod doctor;
 pub mod ebpf;
+pub mod filesystem;
 pub mod logging;
 pub mod metrics;
 pub mod netns;

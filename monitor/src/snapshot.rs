@@ -11,6 +11,7 @@ use monitor_ebpf::{PAIRS, TcpState};
 
 use crate::container::Container;
 use crate::discovery::container_id::short_id;
+use crate::filesystem::{FilesystemSample, MountSample};
 use crate::metrics::{self, Counters, HostValues, Identity, Labels, NamespaceRow, Schema};
 use crate::netns::{Namespace, Placement};
 use crate::sampler::tcp_states::{ContainerSockets, TcpStateSample};
@@ -40,6 +41,7 @@ pub struct Snapshot {
     namespaces: Vec<(Labels, Counters)>,
     transitions: Vec<(Labels, Counts)>,
     sockets: Vec<NamedSockets>,
+    mounts: Vec<(Labels, Vec<MountSample>)>,
     info: Vec<Labels>,
     host: HostValues,
     names: Names,
@@ -118,9 +120,14 @@ impl Snapshot {
                 zeros: named.zeros,
             })
             .collect();
+        let mounts = self.mounts.iter();
+        let mounts: Vec<metrics::MountsRow<'_>> = mounts
+            .map(|(labels, mounts)| metrics::MountsRow { labels, mounts })
+            .collect();
         let collection = metrics::Collection {
             transitions: &transitions,
             sockets: &sockets,
+            mounts: &mounts,
             info: &self.info,
             host: self.host,
         };
@@ -229,6 +236,21 @@ impl Snapshot {
             sockets: sample.host,
             zeros: true,
         }));
+    }
+}
+
+impl Snapshot {
+    /// Adds the file systems of all containers.
+    pub fn add_filesystems(&mut self, sample: FilesystemSample<'_>) {
+        let containers = sample.containers.into_iter();
+        let mut named: Vec<(Identity, Vec<MountSample>)> = containers
+            .map(|(container, mounts)| (self.names.identity(container), mounts))
+            .collect();
+        named.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let labelled = named
+            .into_iter()
+            .map(|(identity, mounts)| (identity.labels(), mounts));
+        self.mounts.extend(labelled);
     }
 }
 

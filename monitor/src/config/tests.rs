@@ -157,6 +157,7 @@ fn every_refusal_is_one_line_that_names_its_flag() {
     let mut off: Vec<&str> = off.iter().map(String::as_str).collect();
     off.push("--no-collector.transitions");
     off.push("--collector.tcp-states=off");
+    off.push("--no-collector.filesystem");
     for (args, flag) in [
         (&["--web.listen-address", "x"][..], "--web.listen-address"),
         (&["--web.telemetry-path", "x"], "--web.telemetry-path"),
@@ -170,6 +171,14 @@ fn every_refusal_is_one_line_that_names_its_flag() {
         (
             &["--collector.netstat.fields", "a\n[b"],
             "--collector.netstat.fields",
+        ),
+        (
+            &["--collector.filesystem.fs-types-exclude", "(a"],
+            "--collector.filesystem.fs-types-exclude",
+        ),
+        (
+            &["--collector.filesystem.mount-points-exclude", "a\n[b"],
+            "--collector.filesystem.mount-points-exclude",
         ),
         (
             &["--require-ebpf", "--no-collector.transitions"],

@@ -61,7 +61,7 @@ impl Labels {
 
 /// The end of a sample's label set, prepared once for each series of a family: the labels that
 /// the family adds to the row's, the closing brace and the space before the value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tail(Cow<'static, str>);
 
 impl Tail {

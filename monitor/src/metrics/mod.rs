@@ -8,6 +8,7 @@
 
 pub mod encoder;
 pub mod exposition;
+pub mod filesystem;
 pub mod host;
 pub mod labels;
 pub mod names;
@@ -20,6 +21,7 @@ pub mod tables;
 
 pub use encoder::Encoder;
 pub use exposition::Exposition;
+pub use filesystem::MountsRow;
 pub use host::HostValues;
 pub use labels::{Identity, Labels, Tail};
 pub use reader::FileReader;
@@ -65,6 +67,8 @@ pub struct Collection<'a> {
     pub transitions: &'a [TransitionRow<'a>],
     /// One row for each container whose sockets were looked at.
     pub sockets: &'a [SocketsRow<'a>],
+    /// One row for each container with mounts of its own.
+    pub mounts: &'a [MountsRow<'a>],
     /// The whole label set of each container's `container_network_info`: identity first, then
     /// the labels of [`tables::container::INFO`].
     pub info: &'a [Labels],
@@ -85,6 +89,7 @@ pub fn render_containers(collection: &Collection<'_>, out: &mut String) -> u64 {
     let mut encoder = Encoder::new(out);
     encode_transitions(collection.transitions, &mut encoder);
     sockets::encode(collection.sockets, &mut encoder);
+    filesystem::encode(collection.mounts, &mut encoder);
     let info = &tables::container::INFO;
     let mut family = encoder.family(info.name, info.help, info.kind);
     for labels in collection.info {

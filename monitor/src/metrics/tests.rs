@@ -7,9 +7,11 @@ use testkit::require;
 
 use super::own::{BuildInfo, EbpfStatus, OwnMetrics, OwnStatus};
 use super::{
-    Collection, ContainerSockets, Counters, HostFiles, HostValues, Identity, Labels, NamespaceRow,
-    Schema, SocketsRow, TransitionRow, render_containers, render_namespaces, tables,
+    Collection, ContainerSockets, Counters, HostFiles, HostValues, Identity, Labels, MountsRow,
+    NamespaceRow, Schema, SocketsRow, TransitionRow, render_containers, render_namespaces, tables,
 };
+use crate::filesystem::table::listed;
+use crate::filesystem::{MountSample, Rules, Usage};
 use crate::procfs::captures::V6_18;
 use crate::tcp::StateCounts;
 use crate::tcp::listeners::{Queue, Queues};
@@ -107,6 +109,10 @@ fn exposition(schema: &Schema) -> (String, u64) {
                     zeros: false,
                 },
             ],
+            mounts: &[MountsRow {
+                labels: &server,
+                mounts: &mounts(),
+            }],
             info: &[info(&server, "veth1"), info(&plain, "")],
             host,
         },
@@ -130,6 +136,27 @@ fn sockets() -> ContainerSockets {
             ((None, Family::Ipv4), queue(1)),
         ]),
     }
+}
+
+/// A disk, and a server that does not answer.
+fn mounts() -> Vec<MountSample> {
+    let text = b"1 0 8:1 / /data ro - ext4 /dev/sda1 rw\n\
+        2 0 0:9 / /nfs\\040a\\042 rw - nfs4 server:/a rw\n";
+    let (mounts, _) = listed(text, &Rules::default()).unwrap();
+    let usage = Usage {
+        size: 1 << 40,
+        free: 4096,
+        avail: 0,
+        files: Some(10),
+        files_free: Some(2),
+    };
+    let mounts = mounts.into_iter().zip([Some(usage), None]);
+    mounts
+        .map(|(mount, usage)| MountSample {
+            mount: mount.into(),
+            usage,
+        })
+        .collect()
 }
 
 #[test]

@@ -61,8 +61,29 @@ pub struct Placement {
     pub host_inode: u64,
     /// Containers in the host's own network namespace.
     pub host_network: Vec<Arc<Container>>,
+    /// Containers whose own process has exited, and the one of theirs that is read instead.
+    pub stand_ins: Vec<Member>,
     /// Containers that could not be looked at, though they run.
     pub errors: u64,
+}
+
+impl Placement {
+    /// Every container but pods' sandboxes, and the process through which it is read.
+    pub fn workloads(&self) -> impl Iterator<Item = (&Arc<Container>, &Arc<Process>)> {
+        let members = self
+            .namespaces
+            .iter()
+            .flat_map(|namespace| &namespace.members);
+        let all = members.chain(&self.host_network);
+        all.filter(|container| !container.sandbox).map(|container| {
+            let mut stand_ins = self.stand_ins.iter();
+            let stand_in = stand_ins.find(|(exited, _)| Arc::ptr_eq(exited, container));
+            (
+                container,
+                stand_in.map_or(&container.process, |(_, process)| process),
+            )
+        })
+    }
 }
 
 /// What is remembered of a namespace.
@@ -143,6 +164,7 @@ impl Placer {
             namespaces: self.namespaces(found.groups),
             host_inode: self.host_inode,
             host_network: found.host_network,
+            stand_ins: found.stand_ins,
             errors: found.errors,
         }
     }
@@ -317,18 +339,23 @@ impl Placer {
 }
 
 /// A container and the process that it is read through.
-type Member = (Arc<Container>, Arc<Process>);
+pub type Member = (Arc<Container>, Arc<Process>);
 
 /// Containers by namespace, while they are being placed.
 #[derive(Default)]
 struct Found {
     groups: HashMap<u64, Vec<Member>>,
     host_network: Vec<Arc<Container>>,
+    stand_ins: Vec<Member>,
     errors: u64,
 }
 
 impl Found {
     fn put(&mut self, host: u64, inode: u64, container: &Arc<Container>, process: Arc<Process>) {
+        if !Arc::ptr_eq(&process, &container.process) {
+            self.stand_ins
+                .push((Arc::clone(container), Arc::clone(&process)));
+        }
         if inode == host {
             self.host_network.push(Arc::clone(container));
         } else {

@@ -161,6 +161,54 @@ impl Process {
         netns_inode(&self.dir, c"ns/net")
     }
 
+    /// The inode number of the process's mount namespace.
+    ///
+    /// # Errors
+    /// As [`Process::netns_inode`].
+    pub fn mount_namespace(&self) -> io::Result<u64> {
+        namespace_inode(&self.dir, c"ns/mnt", b"mnt:[")
+    }
+
+    /// A descriptor of the process's root folder (`O_PATH`), for a short visit: as long as it is
+    /// open its file system cannot be unmounted.
+    ///
+    /// # Errors
+    /// As [`Process::netns_inode`].
+    pub fn open_root(&self) -> io::Result<OwnedFd> {
+        Ok(openat(
+            &self.dir,
+            c"root",
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?)
+    }
+
+    /// Reads a file of many records, such as `mountinfo`, as [`Process::read`] does others: the
+    /// kernel gives a page at most at a time, and only a read of nothing is the end.
+    ///
+    /// # Errors
+    /// As [`Process::read`].
+    pub fn read_records(&self, path: &CStr, buffer: &mut Vec<u8>) -> io::Result<()> {
+        let file = openat(
+            &self.dir,
+            path,
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        buffer.clear();
+        loop {
+            buffer.reserve(CHUNK);
+            match retry_on_intr(|| read(&file, spare_capacity(buffer))) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => {
+                    buffer.clear();
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
     /// A descriptor of the process's network namespace, for a short visit: as long as it is open
     /// it keeps the namespace alive.
     ///
@@ -184,13 +232,22 @@ pub fn is_gone(error: &io::Error) -> bool {
     )
 }
 
+/// The inode number of a network namespace.
+fn netns_inode<P: rustix::path::Arg + Copy>(dir: &OwnedFd, path: P) -> io::Result<u64> {
+    namespace_inode(dir, path, b"net:[")
+}
+
 /// The number in the link's text (`net:[4026531840]`), which costs half of what following the link
 /// does: the kernel makes an inode for that.
-fn netns_inode<P: rustix::path::Arg + Copy>(dir: &OwnedFd, path: P) -> io::Result<u64> {
+fn namespace_inode<P: rustix::path::Arg + Copy>(
+    dir: &OwnedFd,
+    path: P,
+    prefix: &[u8],
+) -> io::Result<u64> {
     let mut text = [MaybeUninit::uninit(); 64];
     let number = match readlinkat_raw(dir, path, &mut text) {
         Ok((text, _)) => text
-            .strip_prefix(b"net:[")
+            .strip_prefix(prefix)
             .and_then(|text| text.strip_suffix(b"]"))
             .and_then(|text| str::from_utf8(text).ok()?.parse().ok()),
         // What is no link, as in a copy of /proc, still has a number of its own.

@@ -271,6 +271,7 @@ fn every_container_has_all_states_and_a_sandbox_only_what_is_its_own() {
         host_inode: 1,
         host_network: vec![Arc::clone(&agent)],
         errors: 0,
+        stand_ins: Vec::new(),
     };
     let rows = |reports_host| {
         let mut snapshot = Snapshot::merge(Samples {

@@ -17,6 +17,7 @@ mod daemon;
 pub mod demo;
 pub mod dockerd;
 pub mod files;
+pub mod fuse;
 pub mod http;
 pub mod image;
 pub mod metrics;

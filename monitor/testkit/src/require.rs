@@ -55,6 +55,12 @@ pub fn bpf() -> Need {
     need(caps & (1 << 21 | 1 << 39) != 0, "CAP_BPF")
 }
 
+/// FUSE, for a [`Fuse`](crate::fuse::Fuse).
+pub fn fuse() -> Need {
+    let file = "/dev/fuse";
+    need(std::fs::File::open(file).is_ok(), file)
+}
+
 /// TUN devices, for a [`Peer`](crate::peer::Peer).
 pub fn tun() -> Need {
     let file = "/dev/net/tun";

@@ -58,6 +58,16 @@ pub(crate) fn join_netns(path: &CStr) -> io::Result<()> {
     Ok(())
 }
 
+/// Moves the calling thread to the mount namespace at `path`.
+pub(crate) fn join_mounts(path: &CStr) -> io::Result<()> {
+    let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    // SAFETY: FS is not FILES; the thread gets a root and working folder of its own, without which
+    // it may not change its mounts.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS)? };
+    move_into_link_name_space(fd.as_fd(), Some(LinkNameSpaceType::Mount))?;
+    Ok(())
+}
+
 /// Moves the calling thread to a new network namespace.
 fn unshare_netns() -> io::Result<()> {
     // SAFETY: NEWNET is not FILES; no descriptor table is unshared.

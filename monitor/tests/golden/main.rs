@@ -176,6 +176,7 @@ fn collect(tree: &mut Tree) -> Result<String> {
         max_duration: Duration::ZERO,
     };
     let mut collector = Collector::new(Parts {
+        filesystems: None,
         // No socket is looked for: these processes are files.
         tcp_states: TcpStateSampler::new(TcpStatesMode::Off, false, pace, &schema, &files),
         facts: FactReader::new(&schema, &files),

@@ -1,0 +1,28 @@
+//! Flags of the file systems of containers.
+
+use clap::Args;
+
+use crate::filesystem::table::{POINTS_EXCLUDE, TYPES_EXCLUDE};
+
+/// Which mounts of a container are published.
+#[derive(Clone, Debug, Args)]
+pub struct FilesystemArgs {
+    /// Mount points that are left out; a regular expression. Mounts of single files, such as
+    /// /etc/resolv.conf, always are.
+    #[arg(
+        long = "collector.filesystem.mount-points-exclude",
+        env = "CONTAINER_MONITOR_COLLECTOR_FILESYSTEM_MOUNT_POINTS_EXCLUDE",
+        value_name = "REGEX",
+        default_value = POINTS_EXCLUDE
+    )]
+    pub points_exclude: String,
+
+    /// Types of file systems that are left out; a regular expression.
+    #[arg(
+        long = "collector.filesystem.fs-types-exclude",
+        env = "CONTAINER_MONITOR_COLLECTOR_FILESYSTEM_FS_TYPES_EXCLUDE",
+        value_name = "REGEX",
+        default_value = TYPES_EXCLUDE
+    )]
+    pub types_exclude: String,
+}

@@ -1,0 +1,189 @@
+//! Asking one mount of a container how full it is.
+//!
+//! The container may have put anything at a mount point since its `mountinfo` was read, and a
+//! container that is up to no good will. So the path is walked from the container's own root, no
+//! symbolic link is followed on the way, and what it led to must be the very mount that was meant.
+//! Descriptors are opened with `O_PATH`, which opens no device and wakes no automounter, and are
+//! closed before the function returns, so that nothing here keeps a file system mounted.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstatvfs, openat, openat2, statx,
+};
+use rustix::io::Errno;
+
+use super::table::Listed;
+use crate::procfs::Process;
+
+/// How full a file system is (statvfs(3)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// All space, in bytes.
+    pub size: u64,
+    /// Free space, in bytes.
+    pub free: u64,
+    /// Free space that is not kept for root, in bytes.
+    pub avail: u64,
+    /// Inodes; `None` for a file system that does not count them.
+    pub files: Option<u64>,
+    /// Free inodes.
+    pub files_free: Option<u64>,
+}
+
+/// Why there is no [`Usage`].
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The mount is gone, something covers it, or its process has exited.
+    #[error("it is not there any more")]
+    Gone,
+    /// It has no room of its own: a single file, or a file system without blocks.
+    #[error("it has no room of its own")]
+    Roomless,
+    /// The file system, or the way to it, says no.
+    #[error(transparent)]
+    Failed(io::Error),
+}
+
+impl From<Errno> for AskError {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::NOENT | Errno::SRCH | Errno::NOTDIR | Errno::LOOP | Errno::XDEV => Self::Gone,
+            other => Self::Failed(other.into()),
+        }
+    }
+}
+
+/// Asks `mount` of the container that `process` is of.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn ask(process: &Process, mount: &Listed) -> Result<Usage, AskError> {
+    let folder = open(process, mount)?;
+    let all = fstatvfs(&folder)?;
+    if all.f_blocks == 0 {
+        return Err(AskError::Roomless);
+    }
+    let bytes = |blocks: u64| blocks.saturating_mul(all.f_frsize);
+    let counts_files = all.f_files > 0;
+    Ok(Usage {
+        size: bytes(all.f_blocks),
+        free: bytes(all.f_bfree),
+        avail: bytes(all.f_bavail),
+        files: counts_files.then_some(all.f_files),
+        files_free: counts_files.then_some(all.f_ffree),
+    })
+}
+
+/// Whether `mount` is a folder, found out without asking the file system how full it is.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn check(process: &Process, mount: &Listed) -> Result<(), AskError> {
+    open(process, mount).map(drop)
+}
+
+/// The root of `mount`.
+fn open(process: &Process, mount: &Listed) -> Result<OwnedFd, AskError> {
+    let root = process.open_root().map_err(|error| {
+        Errno::from_io_error(&error).map_or(AskError::Failed(error), AskError::from)
+    })?;
+    let found = open_beneath(&root, &mount.point)?;
+    let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let stat = statx(&found, c"", flags, wanted)?;
+    let is_meant = if stat.stx_mask & StatxFlags::MNT_ID.bits() != 0 {
+        stat.stx_mnt_id == mount.id
+    } else {
+        // Before Linux 5.8 only the device can be told, and some have another for each folder.
+        let device = mount.key.device;
+        !mount.has_own_device
+            || (stat.stx_dev_major, stat.stx_dev_minor) == (device.major, device.minor)
+    };
+    if !is_meant {
+        return Err(AskError::Gone);
+    }
+    match FileType::from_raw_mode(stat.stx_mode.into()) {
+        FileType::Directory => Ok(found),
+        _ => Err(AskError::Roomless),
+    }
+}
+
+/// Opens the absolute path `path` below `root`, which nothing on the way can lead out of: no link
+/// is followed, and there is no `..` in a mount point.
+fn open_beneath(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match openat2(root, path, flags, Mode::empty(), resolve) {
+        // Before Linux 5.6, or in a sandbox that does not know the call.
+        Err(Errno::NOSYS | Errno::PERM) => walk_beneath(root, path),
+        result => result,
+    }
+}
+
+/// The same, a folder at a time.
+fn walk_beneath(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut current = openat(root, c".", flags | OFlags::DIRECTORY, Mode::empty())?;
+    let mut names = path
+        .split(|&byte| byte == b'/')
+        .filter(|name| !name.is_empty())
+        .peekable();
+    while let Some(name) = names.next() {
+        if name == b".." {
+            return Err(Errno::LOOP);
+        }
+        let kind = match names.peek() {
+            Some(_) => OFlags::DIRECTORY,
+            None => OFlags::empty(),
+        };
+        current = openat(current.as_fd(), name, flags | kind, Mode::empty())?;
+    }
+    Ok(current)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::CWD;
+
+    use super::*;
+
+    fn tree() -> (tempfile::TempDir, OwnedFd) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("a/b c")).unwrap();
+        std::fs::write(folder.path().join("a/file"), "").unwrap();
+        symlink("/etc", folder.path().join("a/out")).unwrap();
+        symlink("b c", folder.path().join("a/within")).unwrap();
+        let root = openat(CWD, folder.path(), OFlags::PATH, Mode::empty()).unwrap();
+        (folder, root)
+    }
+
+    /// Both ways to walk agree.
+    #[test]
+    fn no_link_is_followed_whichever_way() {
+        let (_folder, root) = tree();
+        for walk in [open_beneath, walk_beneath] {
+            for path in ["/", "/a", "/a/b c", "/a/file"] {
+                assert!(walk(&root, path.as_bytes()).is_ok(), "{path}");
+            }
+            for path in [
+                "/a/out/passwd",
+                "/a/within/x",
+                "/a/file/x",
+                "/none",
+                "/a/none",
+            ] {
+                let error = walk(&root, path.as_bytes()).unwrap_err();
+                assert!(
+                    matches!(AskError::from(error), AskError::Gone),
+                    "{path}: {error}"
+                );
+            }
+        }
+        // The last component may be a link: then it is the link itself, which is no folder.
+        assert!(walk_beneath(&root, b"/a/../..").is_err());
+    }
+}

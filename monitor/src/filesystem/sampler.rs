@@ -1,0 +1,198 @@
+//! All containers' file systems, once for a collection.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{debug, warn};
+
+use super::ask::{AskError, Usage, ask, check};
+use super::slow::SlowMounts;
+use super::table::{Key, Listed, Rules, listed};
+use crate::container::Container;
+use crate::netns::Placement;
+use crate::procfs::Process;
+use crate::procfs::process::is_gone;
+
+/// A mount of a container, and how full it is.
+#[derive(Clone, Debug)]
+pub struct MountSample {
+    /// The mount.
+    pub mount: Arc<Listed>,
+    /// `None` where the file system fails, or does not answer.
+    pub usage: Option<Usage>,
+}
+
+/// What one collection found.
+#[derive(Debug, Default)]
+pub struct FilesystemSample<'a> {
+    /// The mounts of each container.
+    pub containers: Vec<(&'a Arc<Container>, Vec<MountSample>)>,
+    /// File systems that fail or do not answer, and containers whose mounts cannot be read.
+    pub errors: u64,
+    /// Mounts left out because their container has too many.
+    pub left_out: u64,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// What is remembered of a container: valid as long as its `mountinfo` says the same.
+#[derive(Debug)]
+struct Known {
+    /// Held so that no other process gets its address.
+    #[expect(dead_code, reason = "it is there to be held")]
+    process: Arc<Process>,
+    text: Box<[u8]>,
+    mounts: Vec<Arc<Listed>>,
+    left_out: u64,
+    is_wanted: bool,
+}
+
+/// Asks the mounts of all containers.
+#[derive(Debug)]
+pub struct FilesystemSampler {
+    rules: Rules,
+    host_mounts: Option<u64>,
+    /// By the address of the process that is held.
+    known: HashMap<usize, Known>,
+    slow: SlowMounts,
+    buffer: Vec<u8>,
+    was_refused: bool,
+}
+
+impl FilesystemSampler {
+    /// A sampler that leaves out what `rules` say. `init` is a process of the host: who shares its
+    /// mounts has none of its own.
+    pub fn new(rules: Rules, init: &Process) -> Self {
+        Self {
+            rules,
+            host_mounts: init.mount_namespace().ok(),
+            known: HashMap::new(),
+            slow: SlowMounts::default(),
+            buffer: Vec::new(),
+            was_refused: false,
+        }
+    }
+
+    /// Asks the mounts of all containers of `placement` but pods' sandboxes, each file system
+    /// once.
+    pub fn sample<'a>(&mut self, placement: &'a Placement) -> FilesystemSample<'a> {
+        let start = Instant::now();
+        let mut sample = FilesystemSample::default();
+        for known in self.known.values_mut() {
+            known.is_wanted = false;
+        }
+        self.slow.begin();
+        let mut asked = HashMap::new();
+        for (container, process) in placement.workloads() {
+            match self.mounts(process) {
+                Ok(Some((mounts, left_out))) => {
+                    sample.left_out += left_out;
+                    let mounts = mounts.iter().filter_map(|mount| {
+                        let usage = prompt_usage(process, mount, &mut asked)?;
+                        Some(MountSample {
+                            mount: Arc::clone(mount),
+                            usage,
+                        })
+                    });
+                    let mounts: Vec<MountSample> = mounts.collect();
+                    for found in mounts.iter().filter(|found| !found.mount.is_prompt) {
+                        self.slow.ask(process, &found.mount);
+                    }
+                    if !mounts.is_empty() {
+                        sample.containers.push((container, mounts));
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    sample.errors += 1;
+                    if !std::mem::replace(&mut self.was_refused, true) {
+                        warn!(
+                            container = container.name, pid = process.pid(), %error,
+                            "cannot read a container's mounts (needs CAP_SYS_PTRACE)"
+                        );
+                    }
+                }
+            }
+        }
+        self.known.retain(|_, known| known.is_wanted);
+        self.slow.settle();
+        for (_, mounts) in &mut sample.containers {
+            mounts.retain_mut(|found| {
+                found.mount.is_prompt || self.slow.fill(&found.mount, &mut found.usage)
+            });
+        }
+        let failed = asked.values().filter(|usage| usage.is_none()).count();
+        sample.errors += failed as u64 + self.slow.failed();
+        sample.duration = start.elapsed();
+        sample
+    }
+
+    /// The mounts of a process that are published, and how many more there are; `None` where it
+    /// has the host's, or has exited.
+    fn mounts(&mut self, process: &Arc<Process>) -> io::Result<Option<(Vec<Arc<Listed>>, u64)>> {
+        let namespace = match process.mount_namespace() {
+            Ok(namespace) => namespace,
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if Some(namespace) == self.host_mounts {
+            return Ok(None);
+        }
+        match process.read_records(c"mountinfo", &mut self.buffer) {
+            Ok(()) => {}
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let key = Arc::as_ptr(process).addr();
+        if let Some(known) = self.known.get_mut(&key)
+            && *known.text == *self.buffer
+        {
+            known.is_wanted = true;
+            return Ok(Some((known.mounts.clone(), known.left_out)));
+        }
+        let (mut mounts, left_out) = listed(&self.buffer, &self.rules)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        // Whether a mount is one of a file does not change, and is looked up once.
+        mounts.retain(|mount| {
+            let is_file = || matches!(check(process, mount), Err(AskError::Roomless));
+            !mount.is_prompt || !is_file()
+        });
+        let mounts: Vec<Arc<Listed>> = mounts.into_iter().map(Arc::new).collect();
+        let known = Known {
+            process: Arc::clone(process),
+            text: self.buffer.as_slice().into(),
+            mounts: mounts.clone(),
+            left_out,
+            is_wanted: true,
+        };
+        self.known.insert(key, known);
+        Ok(Some((mounts, left_out)))
+    }
+}
+
+/// How full a mount is, if it answers at once: `Some(None)` where the file system fails, or is to
+/// be asked otherwise, `None` where there is nothing to be published.
+fn prompt_usage(
+    process: &Process,
+    mount: &Listed,
+    asked: &mut HashMap<Key, Option<Usage>>,
+) -> Option<Option<Usage>> {
+    if !mount.is_prompt {
+        return Some(None);
+    }
+    if let Some(usage) = asked.get(&mount.key) {
+        return Some(*usage);
+    }
+    let usage = match ask(process, mount) {
+        Ok(usage) => Some(usage),
+        Err(AskError::Gone | AskError::Roomless) => return None,
+        Err(AskError::Failed(error)) => {
+            debug!(mountpoint = %String::from_utf8_lossy(&mount.point), %error, "cannot ask a file system");
+            None
+        }
+    };
+    asked.insert(mount.key.clone(), usage);
+    Some(usage)
+}

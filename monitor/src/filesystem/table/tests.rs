@@ -1,0 +1,131 @@
+//! Tests of the parent module.
+
+use proptest::prelude::{any, prop, proptest};
+
+use super::{Listed, MOST, Rules, listed};
+
+/// A pod's container: what a kubelet and a runtime mount into it, and what its owner wants.
+const POD: &[u8] = b"\
+100 50 0:57 / / rw,relatime - overlay overlay rw,upperdir=/u\n\
+101 100 0:60 / /proc rw - proc proc rw\n\
+102 100 0:61 / /dev rw - tmpfs tmpfs rw,size=65536k,mode=755\n\
+103 102 0:62 / /dev/pts rw - devpts devpts rw\n\
+104 102 0:63 / /dev/shm rw - tmpfs shm rw,size=65536k\n\
+105 102 0:64 / /dev/mqueue rw - mqueue mqueue rw\n\
+106 100 0:65 / /sys ro - sysfs sysfs ro\n\
+107 106 0:66 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n\
+108 100 254:0 /pods/1/etc-hosts /etc/hosts rw - ext4 /dev/vda rw\n\
+109 100 0:67 / /run/secrets/kubernetes.io/serviceaccount ro - tmpfs tmpfs rw\n\
+110 100 254:0 /pods/1/volumes/data /data ro - ext4 /dev/vda rw\n\
+111 100 8:1 / /claim rw - xfs /dev/sda1 rw,prjquota\n\
+112 100 0:68 / /nfs rw - nfs4 server:/export rw\n\
+113 112 0:69 / /nfs/tmp rw - tmpfs tmpfs rw\n\
+114 101 0:61 /null /proc/kcore rw - tmpfs tmpfs rw\n";
+
+fn points(text: &[u8], rules: &Rules) -> Vec<String> {
+    let (mounts, _) = listed(text, rules).unwrap();
+    let point = |mount: &Listed| String::from_utf8_lossy(&mount.point).into_owned();
+    mounts.iter().map(point).collect()
+}
+
+#[test]
+fn what_an_owner_mounted_is_listed() {
+    let (mounts, left_out) = listed(POD, &Rules::default()).unwrap();
+    assert_eq!(
+        points(POD, &Rules::default()),
+        [
+            "/dev/shm",
+            "/etc/hosts",
+            "/data",
+            "/claim",
+            "/nfs",
+            "/nfs/tmp"
+        ]
+    );
+    assert_eq!(left_out, 0);
+    let prompt: Vec<bool> = mounts.iter().map(|mount| mount.is_prompt).collect();
+    assert_eq!(prompt, [true, true, true, true, false, false]);
+    let readonly: Vec<bool> = mounts.iter().map(|mount| mount.readonly).collect();
+    assert_eq!(readonly, [false, false, true, false, false, false]);
+    // A volume and a file of one disk are asked once, a folder with a quota and a server's export
+    // for themselves.
+    assert_eq!(mounts[1].key, mounts[2].key);
+    assert!(mounts[3].key.root.is_some() && mounts[4].key.root.is_some());
+    assert_eq!(mounts[2].key.root, None);
+}
+
+#[test]
+fn rules_are_for_the_user_to_change() {
+    let all = Rules::new("", "").unwrap();
+    assert_eq!(points(POD, &all).len(), 15);
+    let rules = Rules::new("^/(nfs|dev)", "^(tmpfs|proc|sysfs|cgroup2)$").unwrap();
+    assert_eq!(points(POD, &rules), ["/", "/etc/hosts", "/data", "/claim"]);
+    for (points, types, flag) in [
+        ("(", "", "--collector.filesystem.mount-points-exclude: "),
+        ("", "(", "--collector.filesystem.fs-types-exclude: "),
+    ] {
+        let error = Rules::new(points, types).unwrap_err().to_string();
+        assert!(error.starts_with(flag), "{error}");
+    }
+}
+
+#[test]
+fn what_is_covered_is_not_listed() {
+    let text = b"\
+1 0 8:1 / / rw - ext4 /dev/a rw\n\
+2 1 8:2 / /a rw - ext4 /dev/b rw\n\
+3 2 8:3 / /a/b rw - ext4 /dev/c rw\n\
+4 2 8:4 / /a rw - ext4 /dev/d rw\n\
+5 1 8:5 / /c/d rw - ext4 /dev/e rw\n\
+6 1 8:6 / /c rw - ext4 /dev/f rw\n\
+7 6 8:7 / /c/d rw - ext4 /dev/g rw\n\
+8 1 8:8 / /c.d rw - ext4 /dev/h rw\n";
+    let (mounts, _) = listed(text, &Rules::default()).unwrap();
+    let ids: Vec<u64> = mounts.iter().map(|mount| mount.id).collect();
+    assert_eq!(ids, [1, 4, 6, 7, 8]);
+}
+
+#[test]
+fn a_container_has_only_so_many() {
+    use std::fmt::Write as _;
+    let mut text = String::from("1 0 8:1 / / rw - ext4 /dev/a rw\n");
+    for id in 2..MOST + 12 {
+        writeln!(text, "{id} 1 0:{id} / /m{id} rw - tmpfs t rw").unwrap();
+    }
+    let (mounts, left_out) = listed(text.as_bytes(), &Rules::default()).unwrap();
+    assert_eq!((mounts.len(), left_out), (MOST, 11));
+}
+
+/// Two names that are no UTF-8 and look alike are one series.
+#[test]
+fn names_that_look_alike_are_one() {
+    let text = b"1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /\xfe rw - ext4 b rw\n3 1 8:3 / /\xff rw - ext4 b rw\n";
+    let (mounts, left_out) = listed(text, &Rules::default()).unwrap();
+    assert_eq!((mounts.len(), left_out), (2, 0));
+}
+
+proptest! {
+    /// Whatever lies on whatever, each path leads to one mount at most.
+    #[test]
+    fn no_two_mounts_are_seen_at_one_place(
+        mounts in prop::collection::vec((0u64..12, 0u64..12, 0usize..6), 0..12),
+        top in any::<bool>(),
+    ) {
+        use std::collections::HashSet;
+        use std::fmt::Write as _;
+        let places = ["/", "/a", "/a/b", "/a/b/c", "/ab", "/b"];
+        let mut text = String::new();
+        if top {
+            text.push_str("20 99 8:1 / / rw - ext4 a rw\n");
+        }
+        for (id, parent, place) in mounts {
+            writeln!(text, "{id} {parent} 0:{id} / {} rw - tmpfs t{id} rw", places[place]).unwrap();
+        }
+        if let Ok((mounts, _)) = listed(text.as_bytes(), &Rules::default())
+            && top
+        {
+            let points: HashSet<_> = mounts.iter().map(|mount| &mount.point).collect();
+            assert_eq!(points.len(), mounts.len());
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A container that is up to no good leads nobody out of it, and what vanishes is no error.
+
+use anyhow::{Result, ensure};
+
+use crate::scene::Scene;
+
+/// Every mount point's parent, or the mount point itself, is swapped for a link that leads out.
+const SWAP: &str = "
+    mv parent moved; ln -s /proc/1/root parent
+    umount direct; rmdir direct; ln -s /proc/1/root direct
+    umount shadow; rmdir shadow; ln -s /etc/shadow shadow
+    umount absolute; rmdir absolute; ln -s / absolute";
+
+#[test]
+fn links_lead_nowhere() -> Result<()> {
+    testkit::require!(crate::needs());
+    let scene = Scene::new(
+        "cmfslinks",
+        "mkdir -p parent/child direct shadow absolute
+         for point in parent/child direct shadow absolute
+         do mount -t tmpfs -o size=1m t $point; done",
+    )?;
+    let monitor = scene.monitor(&[])?;
+    let before = scene.values(&monitor.metrics()?, "size_bytes");
+    ensure!(before.len() == 4, "{before:?}");
+    scene.run(SWAP)?;
+    let metrics = monitor.metrics()?;
+    let after = scene.values(&metrics, "size_bytes");
+    let names: Vec<&str> = after.keys().map(String::as_str).collect();
+    ensure!(names == ["moved/child"], "{after:?}");
+    ensure!(after.values().all(|size| *size == 1048576.0), "{after:?}");
+    let errors = metrics.value(
+        "container_monitor_sample_errors_total",
+        &[("collector", "filesystem")],
+    )?;
+    ensure!(errors == 0.0, "{errors} errors");
+    monitor.stop()?;
+    Ok(())
+}
+
+/// Mounts come, go and are covered all the time: no scrape fails, and no number is another's.
+#[test]
+fn what_changes_meanwhile_is_no_error() -> Result<()> {
+    testkit::require!(crate::needs());
+    let scene = Scene::new("cmfschurn", "mkdir a b; mkdir -p c/d")?;
+    let monitor = scene.monitor(&[])?;
+    let script = "
+        n=0; while [ $n -lt 60 ]; do n=$((n + 1))
+        mount -t tmpfs -o size=1m t a; mount -t tmpfs -o size=2m t b
+        mount -t tmpfs -o size=3m t c/d; mount -t tmpfs -o size=4m t c
+        umount c; umount a; ln -s /proc/1/root c/link; umount b; umount c/d
+        rm -f c/link; done";
+    std::thread::scope(|scope| -> Result<()> {
+        let churn = scope.spawn(|| scene.run(script));
+        let mut seen = 0;
+        while !churn.is_finished() {
+            let sizes = scene.values(&monitor.metrics()?, "size_bytes");
+            for (point, size) in &sizes {
+                let meant = match point.as_str() {
+                    "a" => 1.0,
+                    "b" => 2.0,
+                    "c/d" => 3.0,
+                    "c" => 4.0,
+                    other => anyhow::bail!("a mount at {other:?}"),
+                };
+                ensure!(*size == meant * 1048576.0, "{sizes:?}");
+                seen += 1;
+            }
+        }
+        ensure!(seen > 0, "nothing was ever seen");
+        match churn.join() {
+            Ok(result) => result.map(drop),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })?;
+    let errors = monitor.metrics()?.value(
+        "container_monitor_sample_errors_total",
+        &[("collector", "filesystem")],
+    )?;
+    ensure!(errors == 0.0, "{errors} errors");
+    monitor.stop()?;
+    Ok(())
+}
+
+/// Nothing that the monitor holds keeps a file system mounted.
+#[test]
+fn nothing_is_kept_mounted() -> Result<()> {
+    testkit::require!(crate::needs());
+    let scene = Scene::new(
+        "cmfspins",
+        "truncate -s 4M disk.img; mkfs.ext4 -q disk.img; mkdir disk; mount -o loop disk.img disk",
+    )?;
+    let monitor = scene.monitor(&[])?;
+    for _ in 0..3 {
+        monitor.metrics()?;
+    }
+    // EBUSY, if anyone had it open.
+    scene.run("umount disk")?;
+    monitor.metrics()?;
+    let folder = scene.folder.path().display().to_string();
+    let held: Vec<_> = monitor
+        .fds()?
+        .into_iter()
+        .filter(|fd| fd.display().to_string().starts_with(&folder))
+        .collect();
+    ensure!(held.is_empty(), "{held:?}");
+    monitor.stop()?;
+    Ok(())
+}

@@ -138,7 +138,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub collectors: CollectorArgs,
 
-    /// Which mounts of a container are published.
+    /// Which mounts of a container are published, and how fast its writable layer is scanned.
     #[command(flatten)]
     pub filesystem: FilesystemArgs,
 

@@ -3,6 +3,7 @@
 //! It blocks on `/proc` and on the kernel, so it runs on a thread of its own, never on the one
 //! that serves HTTP.
 
+mod files;
 mod host;
 mod report;
 
@@ -13,12 +14,12 @@ use std::time::Instant;
 
 use tracing::warn;
 
+pub use self::files::{DISK_IO, FILESYSTEM, FileSamplers, WRITABLE_LAYER};
 use self::report::Errors;
 use crate::cgroups::Cgroups;
 use crate::discovery::Inventory;
 use crate::discovery::scan::{ScanMode, ScanSource};
 use crate::ebpf::{Kernel, Passes};
-use crate::filesystem::FilesystemSampler;
 use crate::metrics::own::{OwnMetrics, OwnStatus};
 use crate::metrics::{CounterFile, Exposition, Schema};
 use crate::netns::{Placement, Placer, visit};
@@ -36,9 +37,6 @@ pub const TRANSITIONS: &str = "transitions";
 
 /// Name of the collector of TCP sockets by state.
 pub const TCP_STATES: &str = "tcp-states";
-
-/// Name of the collector of containers' file systems.
-pub const FILESYSTEM: &str = "filesystem";
 
 /// Name under which finding and placing containers shows among the collectors.
 const DISCOVERY: &str = "discovery";
@@ -68,8 +66,8 @@ pub struct Parts {
     pub tcp_states: TcpStateSampler,
     /// What the sockets are compared with.
     pub facts: FactReader,
-    /// What asks containers' file systems, where they are wanted.
-    pub filesystems: Option<FilesystemSampler>,
+    /// What asks containers' files.
+    pub file_samplers: FileSamplers,
     /// Whose a cgroup is.
     pub cgroups: Cgroups,
     /// Whether the kernel gives cookies to namespaces.
@@ -226,7 +224,7 @@ impl Collector {
             cgroups,
             procfs,
             schema,
-            filesystems,
+            file_samplers,
             ..
         } = parts;
         let start = Instant::now();
@@ -251,9 +249,7 @@ impl Collector {
             (true, false) => (None, Some(around)),
         };
         let (mut snapshot, facts, looked, asked) = thread::scope(|scope| {
-            let asking = filesystems
-                .as_mut()
-                .map(|filesystems| scope.spawn(|| filesystems.sample(placement)));
+            let asking = scope.spawn(|| file_samplers.sample(placement));
             let looking = now.map(|around| scope.spawn(|| tcp_states.look(around)));
             let samples = counters.read(walk, read);
             report::counters(&samples, read.len() as u64, was_kernel, errors, status);
@@ -280,7 +276,7 @@ impl Collector {
                 host: host::sample(procfs, init, buffer),
             });
             status.series = snapshot.render_namespaces(schema, out);
-            (snapshot, facts, looking.map(join), asking.map(join))
+            (snapshot, facts, looking.map(join), join(asking))
         });
         let looked = looked.or_else(|| later.map(|around| tcp_states.look(around)));
         report::counters_source(counters.source(), status);
@@ -306,13 +302,7 @@ impl Collector {
                 .push(errors.row(TCP_STATES, success, took, failed));
         }
         report::tcp_states(tcp_states, status);
-        if let Some(sample) = asked {
-            let success = sample.errors == 0 || !sample.containers.is_empty();
-            let row = errors.row(FILESYSTEM, success, sample.duration, sample.errors);
-            status.collectors.push(row);
-            snapshot.dropped += sample.left_out;
-            snapshot.add_filesystems(sample);
-        }
+        asked.add_to(&mut snapshot, errors, status);
         if let Some(sample) = tcp_states.sample(placement, *host, cgroups, start) {
             snapshot.add_sockets(placement, sample, parts.host_network);
         }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use regex_lite::Regex;
 
 use crate::cli::{CounterOrigin, LogFormat, LogLevel, ServeArgs, TcpStates};
-use crate::collector::{FILESYSTEM, TRANSITIONS};
+use crate::collector::{DISK_IO, FILESYSTEM, TRANSITIONS, WRITABLE_LAYER};
 use crate::discovery::cri;
 use crate::discovery::docker::EndpointError;
 use crate::discovery::scan::ScanMode;
@@ -67,6 +67,16 @@ pub const COLLECTORS: &[CollectorFlag] = &[
     CollectorFlag {
         name: FILESYSTEM,
         help: "Size, use and errors of every file system that is mounted in a container",
+        default: true,
+    },
+    CollectorFlag {
+        name: WRITABLE_LAYER,
+        help: "Size of what each container wrote into its root file system, scanned in the background",
+        default: true,
+    },
+    CollectorFlag {
+        name: DISK_IO,
+        help: "What each container reads from block devices and writes to them",
         default: true,
     },
 ];
@@ -150,6 +160,10 @@ pub struct Config {
     pub tcp_states_pace: Pace,
     /// Which mounts of containers are published; `None` where they are not wanted.
     pub filesystem: Option<Rules>,
+    /// How many entries of writable layers are looked at a second; `None` where none is.
+    pub layer_budget: Option<u32>,
+    /// Whether input and output are read.
+    pub disk_io: bool,
     /// Where the namespaces' counters come from.
     pub counters: CountersMode,
     /// More fields to publish.
@@ -185,10 +199,14 @@ impl Config {
             &args.filesystem.types_exclude,
         )?;
         let filesystem = is_on(FILESYSTEM).then_some(rules);
+        let layer_budget = is_on(WRITABLE_LAYER).then_some(args.filesystem.layer_budget);
+        let disk_io = is_on(DISK_IO);
         if files.is_empty()
             && !transitions
             && tcp_states == TcpStatesMode::Off
             && filesystem.is_none()
+            && layer_budget.is_none()
+            && !disk_io
         {
             return Err(ConfigError::NothingToCollect);
         }
@@ -214,6 +232,8 @@ impl Config {
                 max_duration: args.tcp_states_max_duration,
             },
             filesystem,
+            layer_budget,
+            disk_io,
             counters: match args.counters {
                 CounterOrigin::Auto => CountersMode::Auto,
                 CounterOrigin::Kernel => CountersMode::Kernel,

@@ -20,11 +20,14 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::cgroups::Cgroups;
-use crate::collector::{Collector, Parts};
+use crate::collector::{Collector, FileSamplers, Parts};
 use crate::config::Config;
 use crate::discovery::Inventory;
+use crate::disk::DiskSampler;
 use crate::ebpf::OBJECT_SOURCES;
 use crate::filesystem::FilesystemSampler;
+use crate::layer::LayerSampler;
+use crate::layer::scanner::Scanner;
 use crate::metrics::own::{BuildInfo, OwnMetrics};
 use crate::metrics::{Exposition, HostFiles, Schema};
 use crate::netns::visit;
@@ -86,15 +89,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
              not told apart"
         );
     }
-    let filesystems = match &config.filesystem {
-        Some(rules) => {
-            let init = procfs.host_process().context(OUT_OF_REACH)?;
-            Some(FilesystemSampler::new(rules.clone(), &init))
-        }
-        None => None,
-    };
+    let init = Arc::new(procfs.host_process().context(OUT_OF_REACH)?);
+    let file_samplers = file_samplers(&config, &init)?;
     let mut collector = Collector::new(Parts {
-        filesystems,
+        file_samplers,
         tcp_states: TcpStateSampler::new(
             config.tcp_states,
             programs.finds_sockets,
@@ -268,6 +266,23 @@ fn schema(config: &Config, procfs: &ProcFs) -> anyhow::Result<Schema> {
         warn!(%fields, "--collector.netstat.fields matches no further field of this kernel");
     }
     Ok(schema)
+}
+
+/// What asks containers' files; `init` is a process of the host.
+fn file_samplers(config: &Config, init: &Arc<Process>) -> anyhow::Result<FileSamplers> {
+    let rules = config.filesystem.as_ref();
+    let scanner = config
+        .layer_budget
+        .map(|budget| Scanner::start(Arc::clone(init), budget))
+        .transpose()
+        .context("cannot start the thread that scans writable layers")?;
+    Ok(FileSamplers {
+        filesystems: rules.map(|rules| FilesystemSampler::new(rules.clone(), init)),
+        layers: scanner.map(LayerSampler::new),
+        disks: config
+            .disk_io
+            .then(|| DiskSampler::new(&config.sysfs, Arc::clone(init))),
+    })
 }
 
 /// A file of a process, empty where there is none.

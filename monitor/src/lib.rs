@@ -1,7 +1,7 @@
 //! Per-container socket and TCP metrics of a Linux node.
 //!
 //! The way of the data: [`discovery`] finds the containers, [`netns`] says which network
-//! namespaces they stand in and who owns each, [`sampler`] and [`filesystem`] read the kernel's
+//! namespaces they stand in and who owns each, [`sampler`], [`filesystem`], [`disk`] and [`layer`] read the kernel's
 //! numbers,
 //! [`snapshot`] merges them, [`metrics`] writes them down and [`serve`] hands them out.
 //! ARCHITECTURE.md at the top of the repository draws the map.
@@ -13,9 +13,11 @@ pub mod config;
 pub mod container;
 pub mod daemon;
 pub mod discovery;
+pub mod disk;
 pub mod doctor;
 pub mod ebpf;
 pub mod filesystem;
+pub mod layer;
 pub mod logging;
 pub mod metrics;
 pub mod netns;

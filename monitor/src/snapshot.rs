@@ -11,8 +11,13 @@ use monitor_ebpf::{PAIRS, TcpState};
 
 use crate::container::Container;
 use crate::discovery::container_id::short_id;
-use crate::filesystem::{FilesystemSample, MountSample};
-use crate::metrics::{self, Counters, HostValues, Identity, Labels, NamespaceRow, Schema};
+use crate::disk::DiskSample;
+use crate::filesystem::FilesystemSample;
+use crate::layer::LayerSample;
+use crate::metrics::{
+    self, Counters, DiskRow, HostValues, Identity, Labels, LayerRow, MountsRow, NamespaceRow,
+    Schema,
+};
 use crate::netns::{Namespace, Placement};
 use crate::sampler::tcp_states::{ContainerSockets, TcpStateSample};
 use crate::sampler::transitions::{Counts, TransitionSample};
@@ -41,7 +46,9 @@ pub struct Snapshot {
     namespaces: Vec<(Labels, Counters)>,
     transitions: Vec<(Labels, Counts)>,
     sockets: Vec<NamedSockets>,
-    mounts: Vec<(Labels, Vec<MountSample>)>,
+    mounts: Vec<MountsRow>,
+    disks: Vec<DiskRow>,
+    layers: Vec<LayerRow>,
     info: Vec<Labels>,
     host: HostValues,
     names: Names,
@@ -120,14 +127,12 @@ impl Snapshot {
                 zeros: named.zeros,
             })
             .collect();
-        let mounts = self.mounts.iter();
-        let mounts: Vec<metrics::MountsRow<'_>> = mounts
-            .map(|(labels, mounts)| metrics::MountsRow { labels, mounts })
-            .collect();
         let collection = metrics::Collection {
             transitions: &transitions,
             sockets: &sockets,
-            mounts: &mounts,
+            mounts: &self.mounts,
+            disks: &self.disks,
+            layers: &self.layers,
             info: &self.info,
             host: self.host,
         };
@@ -242,15 +247,17 @@ impl Snapshot {
 impl Snapshot {
     /// Adds the file systems of all containers.
     pub fn add_filesystems(&mut self, sample: FilesystemSample<'_>) {
-        let containers = sample.containers.into_iter();
-        let mut named: Vec<(Identity, Vec<MountSample>)> = containers
-            .map(|(container, mounts)| (self.names.identity(container), mounts))
-            .collect();
-        named.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        let labelled = named
-            .into_iter()
-            .map(|(identity, mounts)| (identity.labels(), mounts));
-        self.mounts.extend(labelled);
+        self.mounts = self.names.labelled(sample.containers);
+    }
+
+    /// Adds the writable layers of all containers.
+    pub fn add_layers(&mut self, sample: LayerSample<'_>) {
+        self.layers = self.names.labelled(sample.containers);
+    }
+
+    /// Adds what all containers read and wrote.
+    pub fn add_disks(&mut self, sample: DiskSample<'_>) {
+        self.disks = self.names.labelled(sample.containers);
     }
 }
 
@@ -315,6 +322,19 @@ impl Names {
     fn identity(&self, container: &Arc<Container>) -> Identity {
         let known = self.identities.get(&Arc::as_ptr(container));
         known.cloned().unwrap_or_else(|| plain_identity(container))
+    }
+
+    /// What was found of containers, under their labels and in the order of their names.
+    fn labelled<T>(&self, found: Vec<(&Arc<Container>, T)>) -> Vec<(Labels, T)> {
+        let named = found.into_iter();
+        let mut named: Vec<(Identity, T)> = named
+            .map(|(container, value)| (self.identity(container), value))
+            .collect();
+        named.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let labelled = named.into_iter();
+        labelled
+            .map(|(identity, value)| (identity.labels(), value))
+            .collect()
     }
 
     /// The identity of series that belong to a network namespace: in Kubernetes the pod's.

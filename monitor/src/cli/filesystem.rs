@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::filesystem::table::{POINTS_EXCLUDE, TYPES_EXCLUDE};
 
-/// Which mounts of a container are published.
+/// Which mounts of a container are published, and how fast its writable layer is scanned.
 #[derive(Clone, Debug, Args)]
 pub struct FilesystemArgs {
     /// Mount points that are left out; a regular expression. Mounts of single files, such as
@@ -25,4 +25,14 @@ pub struct FilesystemArgs {
         default_value = TYPES_EXCLUDE
     )]
     pub types_exclude: String,
+
+    /// How many inodes of writable layers are looked at a second, at most, in the background.
+    #[arg(
+        long = "collector.writable-layer.budget",
+        env = "CONTAINER_MONITOR_COLLECTOR_WRITABLE_LAYER_BUDGET",
+        value_name = "INODES",
+        default_value_t = 2_000,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub layer_budget: u32,
 }

@@ -158,6 +158,8 @@ fn every_refusal_is_one_line_that_names_its_flag() {
     off.push("--no-collector.transitions");
     off.push("--collector.tcp-states=off");
     off.push("--no-collector.filesystem");
+    off.push("--no-collector.disk-io");
+    off.push("--no-collector.writable-layer");
     for (args, flag) in [
         (&["--web.listen-address", "x"][..], "--web.listen-address"),
         (&["--web.telemetry-path", "x"], "--web.telemetry-path"),

@@ -55,12 +55,29 @@ impl From<Errno> for AskError {
     }
 }
 
-/// Asks `mount` of the container that `process` is of.
+/// A container's root folder, opened for as long as it is asked.
+#[derive(Debug)]
+pub struct Root(OwnedFd);
+
+impl Root {
+    /// The root of the container that `process` is of.
+    ///
+    /// # Errors
+    /// The process is gone, or may not be looked into.
+    pub fn open(process: &Process) -> Result<Self, AskError> {
+        let root = process.open_root().map_err(|error| {
+            Errno::from_io_error(&error).map_or(AskError::Failed(error), AskError::from)
+        });
+        root.map(Self)
+    }
+}
+
+/// Asks `mount` of a container.
 ///
 /// # Errors
 /// See [`AskError`].
-pub fn ask(process: &Process, mount: &Listed) -> Result<Usage, AskError> {
-    let folder = open(process, mount)?;
+pub fn ask(root: &Root, mount: &Listed) -> Result<Usage, AskError> {
+    let folder = open(root, mount)?;
     let all = fstatvfs(&folder)?;
     if all.f_blocks == 0 {
         return Err(AskError::Roomless);
@@ -80,16 +97,13 @@ pub fn ask(process: &Process, mount: &Listed) -> Result<Usage, AskError> {
 ///
 /// # Errors
 /// See [`AskError`].
-pub fn check(process: &Process, mount: &Listed) -> Result<(), AskError> {
-    open(process, mount).map(drop)
+pub fn check(root: &Root, mount: &Listed) -> Result<(), AskError> {
+    open(root, mount).map(drop)
 }
 
 /// The root of `mount`.
-fn open(process: &Process, mount: &Listed) -> Result<OwnedFd, AskError> {
-    let root = process.open_root().map_err(|error| {
-        Errno::from_io_error(&error).map_or(AskError::Failed(error), AskError::from)
-    })?;
-    let found = open_beneath(&root, &mount.point)?;
+fn open(root: &Root, mount: &Listed) -> Result<OwnedFd, AskError> {
+    let found = open_beneath(&root.0, &mount.point)?;
     let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
     let stat = statx(&found, c"", flags, wanted)?;

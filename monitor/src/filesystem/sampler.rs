@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
-use super::ask::{AskError, Usage, ask, check};
+use super::ask::{AskError, Root, Usage, ask, check};
 use super::slow::SlowMounts;
 use super::table::{Key, Listed, Rules, listed};
 use crate::container::Container;
@@ -89,8 +89,9 @@ impl FilesystemSampler {
             match self.mounts(process) {
                 Ok(Some((mounts, left_out))) => {
                     sample.left_out += left_out;
+                    let mut root = LazyRoot::new(process);
                     let mounts = mounts.iter().filter_map(|mount| {
-                        let usage = prompt_usage(process, mount, &mut asked)?;
+                        let usage = prompt_usage(&mut root, mount, &mut asked)?;
                         Some(MountSample {
                             mount: Arc::clone(mount),
                             usage,
@@ -155,9 +156,10 @@ impl FilesystemSampler {
         let (mut mounts, left_out) = listed(&self.buffer, &self.rules)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         // Whether a mount is one of a file does not change, and is looked up once.
+        let mut root = LazyRoot::new(process);
         mounts.retain(|mount| {
-            let is_file = || matches!(check(process, mount), Err(AskError::Roomless));
-            !mount.is_prompt || !is_file()
+            let mut check = || root.get().and_then(|root| check(root, mount));
+            !mount.is_prompt || !matches!(check(), Err(AskError::Roomless))
         });
         let mounts: Vec<Arc<Listed>> = mounts.into_iter().map(Arc::new).collect();
         let known = Known {
@@ -172,10 +174,32 @@ impl FilesystemSampler {
     }
 }
 
+/// A container's root, opened when it is first needed.
+struct LazyRoot<'p> {
+    process: &'p Process,
+    root: Option<Root>,
+}
+
+impl<'p> LazyRoot<'p> {
+    fn new(process: &'p Process) -> Self {
+        Self {
+            process,
+            root: None,
+        }
+    }
+
+    fn get(&mut self) -> Result<&Root, AskError> {
+        match &mut self.root {
+            Some(root) => Ok(root),
+            none => Ok(none.insert(Root::open(self.process)?)),
+        }
+    }
+}
+
 /// How full a mount is, if it answers at once: `Some(None)` where the file system fails, or is to
 /// be asked otherwise, `None` where there is nothing to be published.
 fn prompt_usage(
-    process: &Process,
+    root: &mut LazyRoot<'_>,
     mount: &Listed,
     asked: &mut HashMap<Key, Option<Usage>>,
 ) -> Option<Option<Usage>> {
@@ -185,7 +209,7 @@ fn prompt_usage(
     if let Some(usage) = asked.get(&mount.key) {
         return Some(*usage);
     }
-    let usage = match ask(process, mount) {
+    let usage = match root.get().and_then(|root| ask(root, mount)) {
         Ok(usage) => Some(usage),
         Err(AskError::Gone | AskError::Roomless) => return None,
         Err(AskError::Failed(error)) => {

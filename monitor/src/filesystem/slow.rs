@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::ask::{AskError, Usage, ask};
+use super::ask::{AskError, Root, Usage, ask};
 use super::table::{Key, Listed};
 use crate::procfs::Process;
 use crate::procfs::mountinfo::Device;
@@ -86,7 +86,7 @@ impl SlowMounts {
         let thread = thread::Builder::new().name("slow-mount".to_owned());
         let begun = thread.spawn(move || {
             // Nobody may wait for it any more.
-            let _ = sender.send(ask(&process, &mount));
+            let _ = sender.send(Root::open(&process).and_then(|root| ask(&root, &mount)));
         });
         match begun {
             Ok(_) => {

@@ -7,17 +7,11 @@ use super::tables::filesystem::{AVAIL, DEVICE_ERROR, FILES, FILES_FREE, FREE, RE
 use crate::filesystem::{MountSample, Usage};
 use crate::procfs::Number;
 
-/// The mounts of one container.
-#[derive(Clone, Copy, Debug)]
-pub struct MountsRow<'a> {
-    /// The container's identity labels.
-    pub labels: &'a Labels,
-    /// Its mounts.
-    pub mounts: &'a [MountSample],
-}
+/// The identity labels of one container, and its mounts.
+pub type MountsRow = (Labels, Vec<MountSample>);
 
 /// Writes the families.
-pub(super) fn encode(rows: &[MountsRow<'_>], encoder: &mut Encoder<'_>) {
+pub(super) fn encode(rows: &[MountsRow], encoder: &mut Encoder<'_>) {
     let usage = |value: fn(&Usage) -> Option<u64>| {
         move |found: &MountSample| found.usage.as_ref().and_then(value)
     };
@@ -41,16 +35,16 @@ pub(super) fn encode(rows: &[MountsRow<'_>], encoder: &mut Encoder<'_>) {
 }
 
 fn family(
-    rows: &[MountsRow<'_>],
+    rows: &[MountsRow],
     metric: &Metric,
     value: impl Fn(&MountSample) -> Option<u64>,
     encoder: &mut Encoder<'_>,
 ) {
     let mut out = encoder.family(metric.name, metric.help, metric.kind);
-    for row in rows {
-        for found in row.mounts {
+    for (labels, mounts) in rows {
+        for found in mounts {
             if let Some(value) = value(found) {
-                out.sample(row.labels, &found.mount.labels, Number::Unsigned(value));
+                out.sample(labels, &found.mount.labels, Number::Unsigned(value));
             }
         }
     }

@@ -6,11 +6,13 @@
 //! file of `/proc` (but the process metrics of the `prometheus` crate, which read
 //! `/proc/self`), and nothing decides which container a number belongs to.
 
+pub mod disk;
 pub mod encoder;
 pub mod exposition;
 pub mod filesystem;
 pub mod host;
 pub mod labels;
+pub mod layer;
 pub mod names;
 pub mod own;
 pub mod reader;
@@ -19,11 +21,13 @@ pub mod schema;
 mod sockets;
 pub mod tables;
 
+pub use disk::DiskRow;
 pub use encoder::Encoder;
 pub use exposition::Exposition;
 pub use filesystem::MountsRow;
 pub use host::HostValues;
 pub use labels::{Identity, Labels, Tail};
+pub use layer::LayerRow;
 pub use reader::FileReader;
 pub use reference::reference;
 pub use schema::{Counters, HostFiles, NamespaceRow, Schema};
@@ -68,7 +72,11 @@ pub struct Collection<'a> {
     /// One row for each container whose sockets were looked at.
     pub sockets: &'a [SocketsRow<'a>],
     /// One row for each container with mounts of its own.
-    pub mounts: &'a [MountsRow<'a>],
+    pub mounts: &'a [MountsRow],
+    /// One row for each container that read or wrote.
+    pub disks: &'a [DiskRow],
+    /// One row for each container whose writable layer was scanned.
+    pub layers: &'a [LayerRow],
     /// The whole label set of each container's `container_network_info`: identity first, then
     /// the labels of [`tables::container::INFO`].
     pub info: &'a [Labels],
@@ -90,6 +98,8 @@ pub fn render_containers(collection: &Collection<'_>, out: &mut String) -> u64 {
     encode_transitions(collection.transitions, &mut encoder);
     sockets::encode(collection.sockets, &mut encoder);
     filesystem::encode(collection.mounts, &mut encoder);
+    layer::encode(collection.layers, &mut encoder);
+    disk::encode(collection.disks, &mut encoder);
     let info = &tables::container::INFO;
     let mut family = encoder.family(info.name, info.help, info.kind);
     for labels in collection.info {

@@ -115,6 +115,8 @@ pub struct OwnStatus {
     pub tcp_looks: Option<u64>,
     /// Where the namespaces' counters can come from.
     pub counters_sources: Vec<InUse>,
+    /// Entries of writable layers looked at since start.
+    pub layer_inodes: Option<u64>,
     /// Network namespaces of the kernel, where they are listed.
     pub host_network_namespaces: Option<u64>,
 }
@@ -231,6 +233,7 @@ impl OwnMetrics {
             ),
             family(&table::TCP_STATES_LOOKS, some(status.tcp_looks)),
             family(&table::COUNTERS_SOURCE, in_use(&status.counters_sources)),
+            family(&table::LAYER_INODES, some(status.layer_inodes)),
             family(
                 &table::HOST_NETWORK_NAMESPACES,
                 some(status.host_network_namespaces),

@@ -7,11 +7,14 @@ use testkit::require;
 
 use super::own::{BuildInfo, EbpfStatus, OwnMetrics, OwnStatus};
 use super::{
-    Collection, ContainerSockets, Counters, HostFiles, HostValues, Identity, Labels, MountsRow,
-    NamespaceRow, Schema, SocketsRow, TransitionRow, render_containers, render_namespaces, tables,
+    Collection, ContainerSockets, Counters, HostFiles, HostValues, Identity, Labels, NamespaceRow,
+    Schema, SocketsRow, Tail, TransitionRow, render_containers, render_namespaces, tables,
 };
+use crate::disk::Traffic;
 use crate::filesystem::table::listed;
 use crate::filesystem::{MountSample, Rules, Usage};
+use crate::layer::Scan;
+use crate::layer::walk::Totals;
 use crate::procfs::captures::V6_18;
 use crate::tcp::StateCounts;
 use crate::tcp::listeners::{Queue, Queues};
@@ -109,10 +112,12 @@ fn exposition(schema: &Schema) -> (String, u64) {
                     zeros: false,
                 },
             ],
-            mounts: &[MountsRow {
-                labels: &server,
-                mounts: &mounts(),
-            }],
+            mounts: &[(server.clone(), mounts())],
+            disks: &[(
+                pod.clone(),
+                vec![(Tail::label("device", "sda").into(), traffic())],
+            )],
+            layers: &[(server.clone(), scan())],
             info: &[info(&server, "veth1"), info(&plain, "")],
             host,
         },
@@ -157,6 +162,25 @@ fn mounts() -> Vec<MountSample> {
             usage,
         })
         .collect()
+}
+
+fn scan() -> Scan {
+    Scan {
+        totals: Totals {
+            bytes: 8192,
+            files: 1,
+        },
+        timestamp: 1_800_000_000,
+    }
+}
+
+fn traffic() -> Traffic {
+    Traffic {
+        read_bytes: 4096,
+        written_bytes: 0,
+        reads: 1,
+        writes: 0,
+    }
 }
 
 #[test]

@@ -112,7 +112,7 @@ impl ParseError {
         }
     }
 
-    fn not_a_number(line: usize, field: impl Into<String>, value: &[u8]) -> Self {
+    pub(crate) fn not_a_number(line: usize, field: impl Into<String>, value: &[u8]) -> Self {
         Self::NotANumber {
             line,
             field: field.into(),

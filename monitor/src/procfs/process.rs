@@ -169,6 +169,19 @@ impl Process {
         namespace_inode(&self.dir, c"ns/mnt", b"mnt:[")
     }
 
+    /// A descriptor of the process's cgroup namespace, for a short visit.
+    ///
+    /// # Errors
+    /// As [`Process::netns_inode`]; `ENOENT` where the kernel has none (before Linux 4.6).
+    pub fn open_cgroup_namespace(&self) -> io::Result<OwnedFd> {
+        Ok(openat(
+            &self.dir,
+            c"ns/cgroup",
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?)
+    }
+
     /// A descriptor of the process's root folder (`O_PATH`), for a short visit: as long as it is
     /// open its file system cannot be unmounted.
     ///

@@ -7,6 +7,7 @@
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -57,7 +58,7 @@ impl Dockerd {
             dockerd: None,
             containerd: None,
             watchdog: None,
-            bridge: format!("cmbr{}", std::process::id()),
+            bridge: bridge_name(),
             folder,
         };
         docker.watchdog = Some(watchdog(&workload, docker.folder.path())?);
@@ -210,6 +211,13 @@ impl Dockerd {
     fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }
+}
+
+/// A name that no other daemon's bridge has, of 15 bytes at most.
+fn bridge_name() -> String {
+    static DAEMONS: AtomicU32 = AtomicU32::new(0);
+    let daemon = DAEMONS.fetch_add(1, Ordering::Relaxed);
+    format!("cmbr{}-{daemon}", std::process::id())
 }
 
 impl Drop for Dockerd {

@@ -1,6 +1,7 @@
 //! File systems of containers: real mounts in mount namespaces of their own, with `df` as the
 //! judge, and a real Docker container.
 
+mod disk;
 mod docker;
 mod hanging;
 mod hostile;

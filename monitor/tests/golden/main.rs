@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use container_monitor::cgroups::Cgroups;
-use container_monitor::collector::{Collector, Parts};
+use container_monitor::collector::{Collector, FileSamplers, Parts};
 use container_monitor::container::{Container, PodRef, Runtime};
 use container_monitor::discovery::scan::ScanMode;
 use container_monitor::discovery::{Inventory, SourceState};
@@ -176,7 +176,7 @@ fn collect(tree: &mut Tree) -> Result<String> {
         max_duration: Duration::ZERO,
     };
     let mut collector = Collector::new(Parts {
-        filesystems: None,
+        file_samplers: FileSamplers::default(),
         // No socket is looked for: these processes are files.
         tcp_states: TcpStateSampler::new(TcpStatesMode::Off, false, pace, &schema, &files),
         facts: FactReader::new(&schema, &files),

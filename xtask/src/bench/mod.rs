@@ -7,6 +7,7 @@
 
 mod cpu;
 mod ebpf;
+mod mounts;
 mod sockets;
 mod throughput;
 mod ways;
@@ -15,6 +16,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
 use testkit::child::find_program;
 use testkit::metrics::Metrics;
 use testkit::monitor::Monitor;
@@ -59,8 +61,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     signals::hold();
     let count = usize::from(args.namespaces);
     eprintln!("making {count} network namespaces");
+    let folder = mounts::folder()?;
     let namespaces = (0..count)
-        .map(|number| Netns::new(&format!("bench-{number}")))
+        .map(|number| mounts::container(&format!("bench-{number}"), &folder))
         .collect::<Result<Vec<_>>>()?;
     let pids: Vec<u32> = namespaces.iter().map(Netns::pid).collect();
 
@@ -75,11 +78,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if seen != count {
         eprintln!("warning: the daemon reads {seen} containers, the other ways {count}");
     }
-    let times = measure(&daemons, &pids, usize::from(args.rounds))?;
+    let times = measure(&daemons, &pids, &folder, usize::from(args.rounds))?;
     let text = daemons.kernel.get("/metrics")?.text()?;
     let metrics = Metrics::parse(&text)?;
     let resident = daemons.kernel.rss_bytes()?;
     daemons.files.stop()?;
+    daemons.network.stop()?;
     drop(held);
     let first = namespaces.first().context("no namespace")?;
     let daemon = daemons.kernel;
@@ -113,26 +117,32 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Switches off what has nothing to do with the network.
+const NO_FILES: [&str; 1] = ["--no-collector.filesystem"];
+
 /// A monitor that reads the kernel's tables, and one that has to do without.
 #[derive(Debug)]
 struct Daemons {
     kernel: Monitor,
     files: Monitor,
+    /// As the first one, without file systems.
+    network: Monitor,
 }
 
 impl Daemons {
     fn start(exe: &Path) -> Result<Self> {
-        let start = |states: &str, counters: &str| -> Result<Monitor> {
+        let start = |states: &str, counters: &str, more: &[&str]| -> Result<Monitor> {
             let args = [
                 "serve",
                 "--discovery=cgroup",
                 // Every scrape looks.
                 "--collector.tcp-states.min-interval=0s",
                 "--collector.tcp-states.max-duration=1h",
+                mounts::ONLY_OWN,
                 states,
                 counters,
             ];
-            let daemon = Monitor::start(exe, &args)?;
+            let daemon = Monitor::start(exe, &[&args, more].concat())?;
             daemon.wait_ready()?;
             Ok(daemon)
         };
@@ -140,10 +150,17 @@ impl Daemons {
             kernel: start(
                 "--collector.tcp-states=kernel",
                 "--collector.counters=kernel",
+                &[],
             )?,
             files: start(
                 "--collector.tcp-states=sock_diag",
                 "--collector.counters=proc",
+                &NO_FILES,
+            )?,
+            network: start(
+                "--collector.tcp-states=kernel",
+                "--collector.counters=kernel",
+                &NO_FILES,
             )?,
         })
     }
@@ -167,6 +184,10 @@ fn own_lines(metrics: &Metrics) -> Result<Vec<Vec<String>>> {
             &own("tcp_states_longest_slice_seconds", &[])?,
         ),
         line(
+            "— file systems, beside the rest",
+            &own("collector_duration_seconds", &[("collector", "filesystem")])?,
+        ),
+        line(
             "— the pass over all namespaces' counters",
             &own("collector_duration_seconds", &counters)?,
         ),
@@ -178,22 +199,27 @@ fn own_lines(metrics: &Metrics) -> Result<Vec<Vec<String>>> {
 struct Times {
     scrape: Vec<Duration>,
     scrape_cpu: Vec<Duration>,
+    network: Vec<Duration>,
     fallback: Vec<Duration>,
+    mounts: Vec<Duration>,
     floor: Vec<Duration>,
     socket_tables: Vec<Duration>,
     ss: Vec<Duration>,
 }
 
 /// Every way once, then round by round.
-fn measure(daemons: &Daemons, pids: &[u32], rounds: usize) -> Result<Times> {
+fn measure(daemons: &Daemons, pids: &[u32], folder: &TempDir, rounds: usize) -> Result<Times> {
     let ask = |daemon: &Monitor| daemon.get("/metrics").and_then(|answer| answer.text());
     let daemon = &daemons.kernel;
     let scrape = || ask(daemon);
+    let network = || ask(&daemons.network);
     let fallback = || ask(&daemons.files);
     let floor = ways::Files::new(pids, &ways::COUNTERS);
     let socket_tables = ways::Files::new(pids, &ways::SOCKET_TABLES);
     scrape()?;
+    network()?;
     fallback()?;
+    mounts::floor(pids, folder)?;
     floor.read()?;
     let mut times = Times::default();
     for round in 0..rounds {
@@ -201,6 +227,8 @@ fn measure(daemons: &Daemons, pids: &[u32], rounds: usize) -> Result<Times> {
         let cpu = cpu::time_of(daemon.pid())?;
         times.scrape.push(time(scrape)?);
         times.scrape_cpu.push(cpu::time_of(daemon.pid())? - cpu);
+        times.network.push(time(network)?);
+        times.mounts.push(time(|| mounts::floor(pids, folder))?);
         times.floor.push(time(|| floor.read())?);
         times.fallback.push(time(fallback)?);
         if round < SLOW_ROUNDS {
@@ -226,8 +254,13 @@ impl Times {
         let rows = [
             ("GET /metrics of the daemon", &self.scrape),
             ("— its CPU time, all threads", &self.scrape_cpu),
+            ("— without file systems", &self.network),
             (
-                "the same with sock_diag and the files of /proc",
+                "read mountinfo, statvfs 5 mounts of each, one thread",
+                &self.mounts,
+            ),
+            (
+                "the same without file systems, with sock_diag and the files of /proc",
                 &self.fallback,
             ),
             (

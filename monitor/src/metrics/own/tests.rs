@@ -55,6 +55,7 @@ fn full() -> OwnStatus {
         tcp_looks: Some(20),
         counters_sources: vec![("kernel", false), ("proc", true)],
         host_network_namespaces: Some(21),
+        layer_inodes: Some(77),
     }
 }
 

@@ -61,5 +61,32 @@ pub const DEVICE_ERROR: Metric = Metric::gauge(
     "statvfs(3)",
 );
 
-/// All of them, in the order of the output.
+/// Bytes of the writable layer.
+pub const LAYER_BYTES: Metric = Metric::gauge(
+    "container_filesystem_writable_layer_bytes",
+    "Disk space of what the container wrote into its root file system, as du counts it, at the last scan",
+    &[],
+    "overlayfs: the upper folder, walked in the background; or its project quota",
+);
+
+/// Inodes of the writable layer.
+pub const LAYER_FILES: Metric = Metric::gauge(
+    "container_filesystem_writable_layer_files",
+    "Inodes of what the container wrote into its root file system, at the last scan",
+    &[],
+    "overlayfs: the upper folder, walked in the background; or its project quota",
+);
+
+/// When it was scanned.
+pub const LAYER_TIMESTAMP: Metric = Metric::gauge(
+    "container_filesystem_writable_layer_scan_timestamp_seconds",
+    "When the last scan of the container's writable layer ended, in Unix time",
+    &[],
+    "the exporter's clock",
+);
+
+/// What is told of a writable layer, in the order of the output.
+pub const LAYER: &[Metric] = &[LAYER_BYTES, LAYER_FILES, LAYER_TIMESTAMP];
+
+/// What is told of a mount, in the order of the output.
 pub const METRICS: &[Metric] = &[SIZE, FREE, AVAIL, FILES, FILES_FREE, READONLY, DEVICE_ERROR];

@@ -5,6 +5,7 @@
 //! [`own`](super::own) bring them.
 
 pub mod container;
+pub mod disk;
 pub mod filesystem;
 pub mod host;
 pub mod namespace;

@@ -229,6 +229,14 @@ pub const HOST_NETWORK_NAMESPACES: Metric = Metric::gauge(
     "net->list of the kernel",
 );
 
+/// How much was scanned.
+pub const LAYER_INODES: Metric = Metric::counter(
+    "container_monitor_writable_layer_inodes_total",
+    "Inodes of writable layers that the background scans looked at",
+    &[],
+    "the scanner of writable layers",
+);
+
 /// All of them.
 pub const METRICS: &[Metric] = &[
     BUILD_INFO,
@@ -258,5 +266,6 @@ pub const METRICS: &[Metric] = &[
     TCP_STATES_FOLDED,
     TCP_STATES_LOOKS,
     COUNTERS_SOURCE,
+    LAYER_INODES,
     HOST_NETWORK_NAMESPACES,
 ];

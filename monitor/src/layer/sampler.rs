@@ -1,0 +1,106 @@
+//! Which layers there are, and what the scanner found in them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::debug;
+
+use super::scanner::{Scan, Scanner};
+use super::upper;
+use crate::container::Container;
+use crate::netns::Placement;
+use crate::procfs::Process;
+use crate::procfs::process::is_gone;
+
+/// What is known at one collection.
+#[derive(Debug, Default)]
+pub struct LayerSample<'a> {
+    /// The last scan of each container's layer.
+    pub containers: Vec<(&'a Arc<Container>, Scan)>,
+    /// Containers whose mounts cannot be read.
+    pub errors: u64,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// A container's layer, as long as its process is the same.
+#[derive(Debug)]
+struct Known {
+    /// Held so that no other process gets its address.
+    #[expect(dead_code, reason = "it is there to be held")]
+    process: Arc<Process>,
+    path: Option<Arc<[u8]>>,
+    is_wanted: bool,
+}
+
+/// Follows the layers of all containers.
+#[derive(Debug)]
+pub struct LayerSampler {
+    scanner: Scanner,
+    /// By the address of the process that is held.
+    known: HashMap<usize, Known>,
+    buffer: Vec<u8>,
+}
+
+impl LayerSampler {
+    /// A sampler of what `scanner` finds.
+    pub fn new(scanner: Scanner) -> Self {
+        Self {
+            scanner,
+            known: HashMap::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Entries that the scanner looked at since start.
+    pub fn inodes(&self) -> u64 {
+        self.scanner.inodes()
+    }
+
+    /// Tells the scanner of all containers of `placement` but pods' sandboxes, and takes what it
+    /// knows of them.
+    pub fn sample<'a>(&mut self, placement: &'a Placement) -> LayerSample<'a> {
+        let start = Instant::now();
+        let mut sample = LayerSample::default();
+        for known in self.known.values_mut() {
+            known.is_wanted = false;
+        }
+        let mut paths = Vec::new();
+        for (container, process) in placement.workloads() {
+            let key = Arc::as_ptr(process).addr();
+            if !self.known.contains_key(&key) {
+                match process.read_records(c"mountinfo", &mut self.buffer) {
+                    Ok(()) => {}
+                    Err(error) if is_gone(&error) => continue,
+                    Err(error) => {
+                        sample.errors += 1;
+                        debug!(container = container.name, %error, "cannot read its mounts");
+                        continue;
+                    }
+                }
+                // What is not understood is an error of the collector of file systems.
+                let path = upper::folder(&self.buffer).ok().flatten();
+                let known = Known {
+                    process: Arc::clone(process),
+                    path: path.map(Arc::from),
+                    is_wanted: true,
+                };
+                self.known.insert(key, known);
+            }
+            let Some(known) = self.known.get_mut(&key) else {
+                continue;
+            };
+            known.is_wanted = true;
+            if let Some(path) = &known.path {
+                paths.push(Arc::clone(path));
+                let scan = self.scanner.scan(path);
+                sample.containers.extend(scan.map(|scan| (container, scan)));
+            }
+        }
+        self.known.retain(|_, known| known.is_wanted);
+        self.scanner.set(&paths);
+        sample.duration = start.elapsed();
+        sample
+    }
+}

@@ -1,0 +1,249 @@
+//! Scanning layers in the background, one after another, no faster than its budget.
+//!
+//! A layer is scanned as soon as it is known, and again after a minute, or after twenty times what
+//! its last scan took: big layers less often. The thread has the lowest priority and gives the
+//! disk to others first.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tracing::debug;
+
+use super::quota;
+use super::sys::lower_priority;
+use super::upper::open_on_host;
+use super::walk::{Totals, walk};
+use crate::procfs::Process;
+
+/// Shortest time between two scans of a layer.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Longest one, however big the layer.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(6 * 3600);
+
+/// How many times as long as a scan takes a layer is left alone after it.
+const REST: u32 = 20;
+
+/// How often the budget is given out.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// What a scan found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// What is in the layer.
+    pub totals: Totals,
+    /// When it ended, in seconds since the Unix epoch.
+    pub timestamp: u64,
+}
+
+/// A layer by its path on the host.
+type Path = Arc<[u8]>;
+
+#[derive(Debug)]
+struct Layer {
+    due: Instant,
+    scan: Option<Scan>,
+}
+
+#[derive(Debug, Default)]
+struct Layers {
+    by_path: HashMap<Path, Layer>,
+    /// Entries looked at since start.
+    inodes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    layers: Mutex<Layers>,
+    changed: Condvar,
+}
+
+/// Scans layers on a thread of its own, which ends when this is dropped.
+#[derive(Debug)]
+pub struct Scanner {
+    shared: Arc<Shared>,
+}
+
+impl Scanner {
+    /// A scanner that looks at `budget` entries a second at most. `init` is a process of the host.
+    ///
+    /// # Errors
+    /// The thread cannot be made.
+    pub fn start(init: Arc<Process>, budget: u32) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::downgrade(&shared);
+        thread::Builder::new()
+            .name("layer-scanner".to_owned())
+            .spawn(move || {
+                lower_priority();
+                scan_for_ever(&theirs, &init, budget);
+            })?;
+        Ok(Self { shared })
+    }
+
+    /// Says which layers there are. Those that are not among them are forgotten.
+    pub fn set(&self, paths: &[Path]) {
+        let mut layers = self.shared.lock();
+        let now = Instant::now();
+        let known = layers.by_path.len();
+        let wanted: HashSet<&Path> = paths.iter().collect();
+        layers.by_path.retain(|path, _| wanted.contains(path));
+        let mut has_new = layers.by_path.len() != known;
+        for path in paths {
+            layers.by_path.entry(Arc::clone(path)).or_insert_with(|| {
+                has_new = true;
+                Layer {
+                    due: now,
+                    scan: None,
+                }
+            });
+        }
+        drop(layers);
+        if has_new {
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// The last scan of a layer, if there was one.
+    pub fn scan(&self, path: &[u8]) -> Option<Scan> {
+        self.shared.lock().by_path.get(path)?.scan
+    }
+
+    /// Entries looked at since start.
+    pub fn inodes(&self) -> u64 {
+        self.shared.lock().inodes
+    }
+}
+
+impl Drop for Scanner {
+    fn drop(&mut self) {
+        // The thread finds out that nobody holds the other end any more.
+        self.shared.lock().by_path.clear();
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Layers> {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The layer that is due first, and when.
+    fn next(&self) -> Option<(Path, Instant)> {
+        let layers = self.lock();
+        let next = layers.by_path.iter().min_by_key(|(_, layer)| layer.due)?;
+        Some((Arc::clone(next.0), next.1.due))
+    }
+
+    /// Waits for a change of the layers, at most for `time`.
+    fn wait(&self, time: Duration) {
+        let layers = self.lock();
+        // Why it woke makes no difference.
+        let _ = self.changed.wait_timeout(layers, time);
+    }
+}
+
+/// Ends when `shared` is dropped.
+fn scan_for_ever(shared: &Weak<Shared>, init: &Process, budget: u32) {
+    let mut pace = Pace::new(budget);
+    while let Some(shared) = shared.upgrade() {
+        let now = Instant::now();
+        match shared.next() {
+            Some((path, due)) if due <= now => scan(&shared, init, &path, &mut pace),
+            Some((_, due)) => shared.wait((due - now).min(INTERVAL)),
+            None => shared.wait(Duration::from_secs(1)),
+        }
+    }
+}
+
+fn scan(shared: &Shared, init: &Process, path: &Path, pace: &mut Pace) {
+    let start = Instant::now();
+    let totals = open_on_host(init, path).and_then(|folder| {
+        if let Some(totals) = quota::totals(&folder, || pace.take()) {
+            return Ok(Some(totals));
+        }
+        let mut entries = 0;
+        walk(folder, None, || {
+            pace.take();
+            entries += 1;
+            // Now and then: has the container ended meanwhile?
+            entries % 256 != 0 || shared.lock().by_path.contains_key(path)
+        })
+    });
+    let totals = totals.unwrap_or_else(|error| {
+        debug!(path = %String::from_utf8_lossy(path), %error, "cannot scan a writable layer");
+        None
+    });
+    let mut layers = shared.lock();
+    layers.inodes += std::mem::take(&mut pace.taken);
+    if let Some(layer) = layers.by_path.get_mut(path) {
+        layer.due = Instant::now() + interval(start.elapsed());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let timestamp = now.map_or(0, |since| since.as_secs());
+        let scan = totals.map(|totals| Scan { totals, timestamp });
+        layer.scan = scan.or(layer.scan);
+    }
+}
+
+/// How long a layer is left alone after a scan that took so long.
+fn interval(took: Duration) -> Duration {
+    (took * REST).clamp(INTERVAL, LONGEST_INTERVAL)
+}
+
+/// Gives out the budget.
+#[derive(Debug)]
+struct Pace {
+    slice: u32,
+    left: u32,
+    ends: Instant,
+    taken: u64,
+}
+
+impl Pace {
+    fn new(budget: u32) -> Self {
+        Self {
+            // A slice has one at least.
+            slice: (budget / 10).max(1),
+            left: 0,
+            ends: Instant::now(),
+            taken: 0,
+        }
+    }
+
+    /// Takes one entry, after a while where the slice's are used up.
+    fn take(&mut self) {
+        self.taken += 1;
+        if self.left == 0 {
+            thread::sleep(self.ends.saturating_duration_since(Instant::now()));
+            self.ends = Instant::now() + SLICE;
+            self.left = self.slice;
+        }
+        self.left -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn big_layers_rest_longer() {
+        assert_eq!(interval(Duration::from_millis(5)), INTERVAL);
+        assert_eq!(interval(Duration::from_secs(30)), Duration::from_secs(600));
+        assert_eq!(interval(Duration::from_secs(36_000)), LONGEST_INTERVAL);
+    }
+
+    #[test]
+    fn a_budget_is_kept() {
+        let mut pace = Pace::new(1_000);
+        let start = Instant::now();
+        for _ in 0..300 {
+            pace.take();
+        }
+        // The first slice at once, the second and the third after a tenth of a second each.
+        assert!(start.elapsed() >= SLICE * 2);
+        assert_eq!(pace.taken, 300);
+    }
+}

@@ -1,0 +1,207 @@
+//! Adding up a folder as `du` does, whatever happens in it meanwhile.
+
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
+use rustix::io::Errno;
+
+/// Deepest folder that is looked into: each one above it is kept open meanwhile.
+const DEEPEST: usize = 1_000;
+
+/// Most inodes with several names that are remembered, so that each counts once; beyond them
+/// they count at every name.
+const MOST_LINKS: usize = 1 << 18;
+
+/// What is in a folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Bytes of disk that it takes, itself included, as `du -s --block-size=1`.
+    pub bytes: u64,
+    /// Inodes in it, itself left out, hard links counted once.
+    pub files: u64,
+}
+
+/// Adds up what is in `root`, but for the folder in it that has the inode number `skipped`. `go_on` is asked before each entry, may take its time, and ends the
+/// walk by saying no: then there is no sum.
+///
+/// Links are not followed and other file systems not entered. What vanishes meanwhile does not
+/// count, and what comes may or may not.
+///
+/// # Errors
+/// The folder itself cannot be read.
+pub fn walk(
+    root: OwnedFd,
+    skipped: Option<u64>,
+    mut go_on: impl FnMut() -> bool,
+) -> io::Result<Option<Totals>> {
+    let top = fstat(&root)?;
+    let mut totals = Totals {
+        bytes: blocks(&top),
+        files: 0,
+    };
+    let mut links = HashSet::new();
+    let mut folders = vec![Dir::new(root)?];
+    while let Some(folder) = folders.last_mut() {
+        let Some(entry) = folder.read() else {
+            folders.pop();
+            continue;
+        };
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) if folders.len() == 1 => return Err(error.into()),
+            Err(_) => {
+                // A folder that was removed while it was read.
+                folders.pop();
+                continue;
+            }
+        };
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        if !go_on() {
+            return Ok(None);
+        }
+        let Ok(stat) = statat(folder.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if stat.st_dev != top.st_dev || skipped == Some(stat.st_ino) {
+            continue;
+        }
+        if !is_folder && stat.st_nlink > 1 && links.len() < MOST_LINKS && !links.insert(stat.st_ino)
+        {
+            continue;
+        }
+        totals.bytes += blocks(&stat);
+        totals.files += 1;
+        if is_folder && folders.len() < DEEPEST {
+            let name = CString::from(name);
+            let below = folders.last().map(|folder| open(folder, &name));
+            folders.extend(below.into_iter().flatten());
+        }
+    }
+    Ok(Some(totals))
+}
+
+/// Opens a folder within another one, and never what a link leads to. `None` where it is gone.
+fn open(parent: &Dir, name: &CString) -> Option<Dir> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = |parent: rustix::fd::BorrowedFd<'_>| {
+        openat(parent, name, flags | OFlags::NOATIME, Mode::empty())
+            // Only the owner may leave the access time as it is.
+            .or_else(|error| match error {
+                Errno::PERM => openat(parent, name, flags, Mode::empty()),
+                error => Err(error),
+            })
+    };
+    let folder = open(parent.fd().ok()?.as_fd()).ok()?;
+    Dir::new(folder).ok()
+}
+
+/// Bytes of disk that an inode takes: its blocks are of 512 bytes on every file system.
+fn blocks(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_blocks).unwrap_or_default() * 512
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    fn sum(path: &Path) -> Option<Totals> {
+        let root = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
+        walk(root.unwrap(), None, || true).unwrap()
+    }
+
+    fn du(path: &Path) -> Totals {
+        let run = |program: &str, args: &[&str]| {
+            let output = Command::new(program).args(args).arg(path).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let bytes = run("du", &["-s", "--block-size=1"]);
+        let inodes = run("du", &["-s", "--inodes"]);
+        let first = |text: &str| {
+            text.split_whitespace()
+                .next()
+                .unwrap()
+                .parse::<u64>()
+                .unwrap()
+        };
+        Totals {
+            bytes: first(&bytes),
+            files: first(&inodes) - 1,
+        }
+    }
+
+    #[test]
+    fn as_du_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        assert_eq!(sum(path), Some(du(path)));
+        fs::create_dir_all(path.join("a/b/c")).unwrap();
+        fs::write(path.join("a/data"), vec![1; 300_000]).unwrap();
+        fs::hard_link(path.join("a/data"), path.join("a/b/again")).unwrap();
+        fs::hard_link(path.join("a/data"), path.join("top")).unwrap();
+        symlink("/usr", path.join("a/usr")).unwrap();
+        symlink("..", path.join("a/b/up")).unwrap();
+        let sparse = fs::File::create(path.join("sparse")).unwrap();
+        sparse.set_len(1 << 30).unwrap();
+        for number in 0..2_000 {
+            fs::write(path.join(format!("a/b/c/{number}")), "x").unwrap();
+        }
+        let found = sum(path).unwrap();
+        assert_eq!(found, du(path));
+        assert_eq!(found.files, 2_000 + 3 + 1 + 2 + 1);
+    }
+
+    #[test]
+    fn a_walk_ends_when_it_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..10 {
+            fs::write(folder.path().join(number.to_string()), "").unwrap();
+        }
+        let open = || rustix::fs::open(folder.path(), OFlags::RDONLY, Mode::empty()).unwrap();
+        let mut left = 5;
+        let mut go_on = || {
+            left -= 1;
+            left > 0
+        };
+        assert_eq!(walk(open(), None, &mut go_on).unwrap(), None);
+        let file = rustix::fs::open(folder.path().join("1"), OFlags::RDONLY, Mode::empty());
+        assert!(walk(file.unwrap(), None, || true).is_err());
+    }
+
+    /// A folder that is removed and made anew all the time: some sum comes out.
+    #[test]
+    fn what_changes_meanwhile_is_tolerated() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        let mut changes = 0;
+        let root = rustix::fs::open(&path, OFlags::RDONLY, Mode::empty()).unwrap();
+        for number in 0..50 {
+            fs::create_dir_all(path.join(format!("{number}/below"))).unwrap();
+            fs::write(path.join(format!("{number}/below/file")), "x").unwrap();
+        }
+        let found = walk(root, None, || {
+            let victim = path.join((changes % 50).to_string());
+            if changes % 3 == 0 {
+                fs::remove_dir_all(&victim).ok();
+            } else if changes % 3 == 1 {
+                fs::rename(&victim, path.join(format!("moved-{changes}"))).ok();
+            }
+            changes += 1;
+            changes < 10_000
+        });
+        assert!(found.unwrap().is_some());
+        assert_eq!(sum(&path), Some(du(&path)));
+    }
+}

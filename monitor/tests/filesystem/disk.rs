@@ -1,0 +1,189 @@
+//! What a real container reads and writes, compared with its cgroup's own files and with what was
+//! really done.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use testkit::child::output_within;
+use testkit::dockerd::{Dockerd, PROGRAMS};
+use testkit::metrics::Metrics;
+use testkit::monitor::Monitor;
+use testkit::require;
+
+use crate::SOON;
+
+const MIB: u64 = 1 << 20;
+
+/// The folder of a process's cgroup that counts input and output, and whether it is of version 1.
+fn folder(pid: u32) -> Result<(PathBuf, bool)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    let line = |wanted: &str| {
+        text.lines()
+            .filter_map(|line| line.split_once(':')?.1.split_once(':'))
+            .find(|(controllers, _)| controllers.split(',').any(|name| name == wanted))
+            .map(|(_, path)| path.trim_start_matches('/').to_owned())
+    };
+    if let Some(path) = line("blkio") {
+        return Ok((PathBuf::from("/sys/fs/cgroup/blkio").join(path), true));
+    }
+    let path = line("").context("no unified cgroup")?;
+    Ok((PathBuf::from("/sys/fs/cgroup").join(path), false))
+}
+
+/// The sums over devices by the kernel's own files: bytes read and written, reads and writes.
+fn judge(pid: u32) -> Result<[f64; 4]> {
+    let (folder, is_v1) = folder(pid)?;
+    let mut sums = [0.0; 4];
+    if is_v1 {
+        for (at, file) in [(0, "io_service_bytes"), (2, "io_serviced")] {
+            let text = std::fs::read_to_string(folder.join(format!("blkio.throttle.{file}")))?;
+            for line in text.lines() {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                match words[..] {
+                    [_, "Read", value] => sums[at] += value.parse::<f64>()?,
+                    [_, "Write", value] => sums[at + 1] += value.parse::<f64>()?,
+                    _ => {}
+                }
+            }
+        }
+    } else {
+        let text = std::fs::read_to_string(folder.join("io.stat"))?;
+        for word in text.split_whitespace() {
+            for (sum, key) in sums
+                .iter_mut()
+                .zip(["rbytes=", "wbytes=", "rios=", "wios="])
+            {
+                if let Some(value) = word.strip_prefix(key) {
+                    *sum += value.parse::<f64>()?;
+                }
+            }
+        }
+    }
+    Ok(sums)
+}
+
+fn published(metrics: &Metrics, container: &str) -> [f64; 4] {
+    let families = [
+        "read_bytes",
+        "written_bytes",
+        "reads_completed",
+        "writes_completed",
+    ];
+    families.map(|name| {
+        let name = format!("container_disk_{name}_total");
+        metrics.sum(&name, &[("container", container)])
+    })
+}
+
+/// A block device of its own. Dropping it gives it back.
+struct Disk {
+    path: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Disk {
+    fn new() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("disk.img");
+        std::fs::File::create(&file)?.set_len(16 * MIB)?;
+        let mut command = Command::new("losetup");
+        command.args(["--find", "--show"]).arg(&file);
+        let path = output_within(command, SOON)?.trim().to_owned();
+        Ok(Self {
+            path,
+            _folder: folder,
+        })
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let mut command = Command::new("losetup");
+        command.args(["--detach", &self.path]);
+        if let Err(error) = output_within(command, SOON) {
+            eprintln!("{} is left: {error:#}", self.path);
+        }
+    }
+}
+
+/// Writes so many MiB and reads one less, past the page cache, from within the cgroup of a
+/// container.
+fn transfer(pid: u32, disk: &Disk, mib: u64) -> Result<()> {
+    let (folder, _) = folder(pid)?;
+    let script = format!(
+        "echo $$ > {folder}/cgroup.procs
+         dd if=/dev/zero of={disk} bs=1M count={mib} oflag=direct status=none
+         dd if={disk} of=/dev/null bs=1M count={less} iflag=direct status=none",
+        folder = folder.display(),
+        disk = disk.path,
+        less = mib - 1,
+    );
+    let mut command = Command::new("sh");
+    command.args(["-ec", &script]);
+    output_within(command, SOON)?;
+    Ok(())
+}
+
+#[test]
+fn reads_and_writes_of_a_container() -> Result<()> {
+    testkit::require!(crate::needs(), require::program("losetup"));
+    for program in PROGRAMS {
+        testkit::require!(require::program(program));
+    }
+    let docker = Dockerd::start()?;
+    let disk = Disk::new()?;
+    // Since Linux 6.10 cgroup v1 counts only where there is a limit, however high.
+    let limit = format!("{}:1tb", disk.path);
+    let limits = ["--device-read-bps", &limit, "--device-write-bps", &limit];
+    docker.run("disk-busy", &limits, &["pause"])?;
+    docker.run("disk-idle", &[], &["pause"])?;
+    let busy = docker.pid("disk-busy")?;
+    transfer(busy, &disk, 3)?;
+    let exe = env!("CARGO_BIN_EXE_container-monitor");
+    let endpoint = docker.endpoint();
+    let args = [
+        "serve",
+        "--discovery=docker",
+        "--docker.endpoint",
+        &endpoint,
+    ];
+    let monitor = Monitor::start(exe, &args)?;
+    monitor.wait_ready()?;
+    for mib in [5, 8] {
+        let metrics = monitor.metrics()?;
+        for (name, pid) in [("disk-busy", busy), ("disk-idle", docker.pid("disk-idle")?)] {
+            let (found, judge) = (published(&metrics, name), judge(pid)?);
+            ensure!(
+                found == judge,
+                "{name}: {found:?}, the cgroup says {judge:?}"
+            );
+        }
+        let before = published(&metrics, "disk-busy");
+        transfer(busy, &disk, mib)?;
+        let after = published(&monitor.metrics()?, "disk-busy");
+        let moved = [(mib - 1) * MIB, mib * MIB].map(|bytes| bytes as f64);
+        ensure!(
+            [after[0] - before[0], after[1] - before[1]] == moved,
+            "{before:?} to {after:?}, and it should be by {moved:?}"
+        );
+        ensure!(
+            after[2] > before[2] && after[3] > before[3],
+            "{before:?} to {after:?}"
+        );
+    }
+    let name = disk.path.trim_start_matches("/dev/");
+    let metrics = monitor.metrics()?;
+    metrics.one(
+        "container_disk_written_bytes_total",
+        &[("container", "disk-busy"), ("device", name)],
+    )?;
+    docker.docker(&["rm", "--force", "disk-busy", "disk-idle"])?;
+    monitor.metrics_when(SOON, |metrics| {
+        let left = metrics.series("container_disk_read_bytes_total");
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    })?;
+    monitor.stop()?;
+    Ok(())
+}

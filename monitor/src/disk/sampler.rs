@@ -19,11 +19,14 @@ use crate::netns::Placement;
 use crate::procfs::Process;
 use crate::procfs::mountinfo::Device;
 
+/// What went to and came from each block device, by the labels of its series.
+pub type TrafficByDevice = Vec<(Arc<Tail>, Traffic)>;
+
 /// What one collection found.
 #[derive(Debug, Default)]
 pub struct DiskSample<'a> {
     /// The traffic of each container, by the labels of the device.
-    pub containers: Vec<(&'a Arc<Container>, Vec<(Arc<Tail>, Traffic)>)>,
+    pub containers: Vec<(&'a Arc<Container>, TrafficByDevice)>,
     /// Containers whose files cannot be read or understood.
     pub errors: u64,
     /// How long it took.

@@ -11,8 +11,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::debug;
 
-use super::quota;
-use super::sys::lower_priority;
 use super::upper::open_on_host;
 use super::walk::{Totals, walk};
 use crate::procfs::Process;
@@ -161,11 +159,8 @@ fn scan_for_ever(shared: &Weak<Shared>, init: &Process, budget: u32) {
 fn scan(shared: &Shared, init: &Process, path: &Path, pace: &mut Pace) {
     let start = Instant::now();
     let totals = open_on_host(init, path).and_then(|folder| {
-        if let Some(totals) = quota::totals(&folder, || pace.take()) {
-            return Ok(Some(totals));
-        }
         let mut entries = 0;
-        walk(folder, None, || {
+        walk(folder, || {
             pace.take();
             entries += 1;
             // Now and then: has the container ended meanwhile?
@@ -221,6 +216,25 @@ impl Pace {
             self.left = self.slice;
         }
         self.left -= 1;
+    }
+}
+
+/// Lets everybody else go first, at the CPU and at the disk. Where that cannot be had the thread
+/// is as others.
+fn lower_priority() {
+    const LOWEST: libc::c_int = 19;
+    const IOPRIO_WHO_PROCESS: libc::c_long = 1;
+    /// `IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0)`
+    const IDLE: libc::c_long = 3 << 13;
+    // SAFETY: both change the calling thread's own priority and touch no memory.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, LOWEST);
+        libc::syscall(
+            libc::SYS_ioprio_set,
+            IOPRIO_WHO_PROCESS,
+            0 as libc::c_long,
+            IDLE,
+        );
     }
 }
 

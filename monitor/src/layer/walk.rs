@@ -24,7 +24,7 @@ pub struct Totals {
     pub files: u64,
 }
 
-/// Adds up what is in `root`, but for the folder in it that has the inode number `skipped`. `go_on` is asked before each entry, may take its time, and ends the
+/// Adds up what is in `root`. `go_on` is asked before each entry, may take its time, and ends the
 /// walk by saying no: then there is no sum.
 ///
 /// Links are not followed and other file systems not entered. What vanishes meanwhile does not
@@ -32,11 +32,7 @@ pub struct Totals {
 ///
 /// # Errors
 /// The folder itself cannot be read.
-pub fn walk(
-    root: OwnedFd,
-    skipped: Option<u64>,
-    mut go_on: impl FnMut() -> bool,
-) -> io::Result<Option<Totals>> {
+pub fn walk(root: OwnedFd, mut go_on: impl FnMut() -> bool) -> io::Result<Option<Totals>> {
     let top = fstat(&root)?;
     let mut totals = Totals {
         bytes: blocks(&top),
@@ -69,7 +65,7 @@ pub fn walk(
             continue;
         };
         let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        if stat.st_dev != top.st_dev || skipped == Some(stat.st_ino) {
+        if stat.st_dev != top.st_dev {
             continue;
         }
         if !is_folder && stat.st_nlink > 1 && links.len() < MOST_LINKS && !links.insert(stat.st_ino)
@@ -118,7 +114,7 @@ mod tests {
 
     fn sum(path: &Path) -> Option<Totals> {
         let root = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
-        walk(root.unwrap(), None, || true).unwrap()
+        walk(root.unwrap(), || true).unwrap()
     }
 
     fn du(path: &Path) -> Totals {
@@ -175,9 +171,9 @@ mod tests {
             left -= 1;
             left > 0
         };
-        assert_eq!(walk(open(), None, &mut go_on).unwrap(), None);
+        assert_eq!(walk(open(), &mut go_on).unwrap(), None);
         let file = rustix::fs::open(folder.path().join("1"), OFlags::RDONLY, Mode::empty());
-        assert!(walk(file.unwrap(), None, || true).is_err());
+        assert!(walk(file.unwrap(), || true).is_err());
     }
 
     /// A folder that is removed and made anew all the time: some sum comes out.
@@ -191,7 +187,7 @@ mod tests {
             fs::create_dir_all(path.join(format!("{number}/below"))).unwrap();
             fs::write(path.join(format!("{number}/below/file")), "x").unwrap();
         }
-        let found = walk(root, None, || {
+        let found = walk(root, || {
             let victim = path.join((changes % 50).to_string());
             if changes % 3 == 0 {
                 fs::remove_dir_all(&victim).ok();

@@ -5,6 +5,7 @@ mod disk;
 mod docker;
 mod hanging;
 mod hostile;
+mod layer;
 mod scene;
 mod values;
 

@@ -66,7 +66,7 @@ pub const LAYER_BYTES: Metric = Metric::gauge(
     "container_filesystem_writable_layer_bytes",
     "Disk space of what the container wrote into its root file system, as du counts it, at the last scan",
     &[],
-    "overlayfs: the upper folder, walked in the background; or its project quota",
+    "overlayfs: the upper folder, walked in the background",
 );
 
 /// Inodes of the writable layer.
@@ -74,7 +74,7 @@ pub const LAYER_FILES: Metric = Metric::gauge(
     "container_filesystem_writable_layer_files",
     "Inodes of what the container wrote into its root file system, at the last scan",
     &[],
-    "overlayfs: the upper folder, walked in the background; or its project quota",
+    "overlayfs: the upper folder, walked in the background",
 );
 
 /// When it was scanned.

@@ -1,0 +1,128 @@
+//! Writable layers of a real Docker, with `du` as the judge.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use testkit::child::output_within;
+use testkit::dockerd::{Dockerd, PROGRAMS};
+use testkit::metrics::Metrics;
+use testkit::monitor::Monitor;
+use testkit::require;
+
+/// How long a scan of many files may take.
+const SCAN: Duration = Duration::from_secs(60);
+
+fn run(program: &str, args: &[&str]) -> Result<String> {
+    let mut command = Command::new(program);
+    command.args(args);
+    output_within(command, SCAN)
+}
+
+/// What `du` says of a folder: bytes, and inodes below it.
+fn du(folder: &Path) -> Result<[f64; 2]> {
+    let folder = folder.to_str().context("a path that is no UTF-8")?;
+    let first = |text: String| -> Result<f64> {
+        Ok(text
+            .split_whitespace()
+            .next()
+            .context("du is silent")?
+            .parse()?)
+    };
+    let bytes = first(run("du", &["-s", "--block-size=1", folder])?)?;
+    let inodes = first(run("du", &["-s", "--inodes", folder])?)?;
+    Ok([bytes, inodes - 1.0])
+}
+
+fn published(metrics: &Metrics, container: &str) -> Result<[f64; 2]> {
+    let value = |name: &str| {
+        let name = format!("container_filesystem_writable_layer_{name}");
+        metrics.value(&name, &[("container", container)])
+    };
+    Ok([value("bytes")?, value("files")?])
+}
+
+fn scanned(monitor: &Monitor, container: &str) -> Result<Metrics> {
+    monitor.metrics_when(SCAN, |metrics| published(metrics, container).map(drop))
+}
+
+#[test]
+fn a_hundred_thousand_files() -> Result<()> {
+    testkit::require!(crate::needs(), require::program("du"));
+    for program in PROGRAMS {
+        testkit::require!(require::program(program));
+    }
+    let docker = Dockerd::start()?;
+    for name in ["layer-big", "layer-small"] {
+        docker.run(name, &["--tmpfs", "/elsewhere"], &["pause"])?;
+    }
+    let root = PathBuf::from(format!("/proc/{}/root", docker.pid("layer-big")?));
+    for folder in 0..100 {
+        let folder = root.join(format!("data/{folder}"));
+        std::fs::create_dir_all(&folder)?;
+        for file in 0..1_000 {
+            std::fs::write(
+                folder.join(file.to_string()),
+                if file % 10 == 0 { "x" } else { "" },
+            )?;
+        }
+    }
+    for link in 0..500 {
+        std::fs::hard_link(
+            root.join("data/7/0"),
+            root.join(format!("data/link-{link}")),
+        )?;
+    }
+    // What lies outside is no part of it, wherever a link leads and whatever is mounted.
+    symlink("/proc/1/root", root.join("data/out"))?;
+    symlink("/usr", root.join("data/usr"))?;
+    std::fs::write(root.join("elsewhere/much"), vec![1; 1 << 20])?;
+    std::fs::File::create(root.join("data/sparse"))?.set_len(1 << 32)?;
+    // The page cache gives blocks to files when it is written back.
+    rustix::fs::sync();
+    let upper = |name: &str| docker.inspect(name, "{{.GraphDriver.Data.UpperDir}}");
+    let big = PathBuf::from(upper("layer-big")?);
+
+    let exe = env!("CARGO_BIN_EXE_container-monitor");
+    let endpoint = docker.endpoint();
+    let args = [
+        "serve",
+        "--discovery=docker",
+        "--docker.endpoint",
+        &endpoint,
+    ];
+    let fast = "--collector.writable-layer.budget=1000000";
+    let monitor = Monitor::start(exe, &[&args[..], &[fast]].concat())?;
+    monitor.wait_ready()?;
+    let metrics = scanned(&monitor, "layer-big")?;
+    let (found, judge) = (published(&metrics, "layer-big")?, du(&big)?);
+    ensure!(found == judge, "{found:?}, du says {judge:?}");
+    ensure!(found[1] > 100_000.0, "{found:?}");
+    let metrics = scanned(&monitor, "layer-small")?;
+    let small = Path::new(&upper("layer-small")?).to_owned();
+    ensure!(published(&metrics, "layer-small")? == du(&small)?);
+    let stamp = metrics.value(
+        "container_filesystem_writable_layer_scan_timestamp_seconds",
+        &[("container", "layer-big")],
+    )?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    ensure!(
+        (now.as_secs_f64() - stamp).abs() < 120.0,
+        "scanned at {stamp}"
+    );
+    monitor.stop()?;
+
+    // A container that ends while it is scanned: its layer is let go of, and the next one's turn
+    // comes.
+    let slow = "--collector.writable-layer.budget=3000";
+    let monitor = Monitor::start(exe, &[&args[..], &[slow]].concat())?;
+    monitor.wait_ready()?;
+    docker.docker(&["rm", "--force", "layer-big"])?;
+    ensure!(!big.exists(), "{} is still there", big.display());
+    let metrics = scanned(&monitor, "layer-small")?;
+    ensure!(published(&metrics, "layer-big").is_err());
+    monitor.stop()?;
+    Ok(())
+}

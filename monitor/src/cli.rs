@@ -2,6 +2,7 @@
 //! mean together is decided in [`config`](crate::config).
 
 mod filesystem;
+mod web;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use clap::{
 use crate::config::COLLECTORS;
 
 pub use filesystem::FilesystemArgs;
+pub use web::{WebArgs, WebFileArg};
 
 /// Which container is leaking sockets? Per-container socket and TCP metrics of this node, for
 /// Prometheus.
@@ -59,6 +61,10 @@ pub struct Places {
     )]
     pub listen_addresses: Vec<String>,
 
+    /// How the pages are reached.
+    #[command(flatten)]
+    pub web_file: WebFileArg,
+
     /// Where the host's proc file system is mounted.
     #[arg(
         long = "path.procfs",
@@ -93,6 +99,10 @@ pub struct ServeArgs {
         default_value = "/metrics"
     )]
     pub telemetry_path: String,
+
+    /// The server.
+    #[command(flatten)]
+    pub web: WebArgs,
 
     /// How containers are found: auto, docker (and Podman's compatible socket), cri (containerd,
     /// CRI-O and others that the kubelet speaks to), cgroup (no runtime at all: from /proc). A

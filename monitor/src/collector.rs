@@ -5,6 +5,7 @@
 
 mod files;
 mod host;
+mod progress;
 mod report;
 
 use std::io;
@@ -15,6 +16,7 @@ use std::time::Instant;
 use tracing::warn;
 
 pub use self::files::{DISK_IO, FILESYSTEM, FileSamplers, WRITABLE_LAYER};
+pub use self::progress::Progress;
 use self::report::Errors;
 use crate::cgroups::Cgroups;
 use crate::discovery::Inventory;
@@ -86,9 +88,9 @@ pub struct Collector {
     scan: ScanSource,
     counters: CounterSampler,
     errors: Errors,
+    progress: Arc<Progress>,
     dropped: u64,
     collections: u64,
-    last_len: usize,
     buffer: Vec<u8>,
 }
 
@@ -113,11 +115,11 @@ impl Collector {
             init,
             scan: ScanSource::new(parts.scan),
             counters: CounterSampler::new(&parts.schema, &parts.files),
+            progress: Arc::new(Progress::new(parts.own.clone())),
             parts,
             errors: Errors::default(),
             dropped: 0,
             collections: 0,
-            last_len: 0,
             buffer: Vec::new(),
         })
     }
@@ -143,24 +145,45 @@ impl Collector {
         }
     }
 
+    /// What the collection under way has found so far.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
     /// Collects once.
     pub fn collect(&mut self) -> Exposition {
         let start = Instant::now();
+        let progress = self.progress();
+        progress.begin(self.expected());
         let mut status = OwnStatus::default();
         let placement = self.place(&mut status);
-        let mut out = String::with_capacity(self.last_len + self.last_len / 8);
-        let snapshot = self.sample(&placement, &mut status, &mut out);
-        status.series += snapshot.render_containers(&mut out);
+        progress.publish(&status);
+        let snapshot = self.sample(&placement, &mut status);
+        status.series += progress.write(|out| snapshot.render_sockets(out));
         self.dropped += snapshot.dropped;
         self.collections += 1;
         status.series_dropped = self.dropped;
         status.collections = self.collections;
         status.collection_duration = start.elapsed();
-        if let Err(error) = self.parts.own.render(&status, &mut out) {
-            warn!(%error, "cannot write the exporter's own metrics");
-        }
-        self.last_len = out.len();
-        Exposition::new(out)
+        progress.end(status)
+    }
+
+    /// The collectors whose rows a whole collection has.
+    fn expected(&self) -> Vec<&'static str> {
+        let parts = &self.parts;
+        let files = parts.files.iter().map(|file| file.name());
+        let is_kernel = self.counters.source() == CountersSource::Kernel;
+        let looks = parts.tcp_states.source() != TcpStatesSource::Off;
+        let others = [
+            (true, DISCOVERY),
+            (is_kernel, report::COUNTERS),
+            (parts.wants_transitions, TRANSITIONS),
+            (looks, TCP_STATES),
+        ];
+        let others = others.into_iter().filter(|(is_on, _)| *is_on);
+        let others = others.map(|(_, name)| name);
+        let beside = parts.file_samplers.collectors();
+        files.chain(others).chain(beside).collect()
     }
 
     /// Finds out where all containers stand.
@@ -202,14 +225,10 @@ impl Collector {
     /// The look at the sockets is made beside all the rest: it takes the longest, and nearly all
     /// of it in the kernel. It is compared with the counters of the pass before it and with files
     /// that are read meanwhile and after it; where there is no such pass, it has to wait for them.
-    fn sample(
-        &mut self,
-        placement: &Placement,
-        status: &mut OwnStatus,
-        out: &mut String,
-    ) -> Snapshot {
+    fn sample(&mut self, placement: &Placement, status: &mut OwnStatus) -> Snapshot {
         let Self {
             parts,
+            progress,
             host,
             init,
             counters,
@@ -248,7 +267,7 @@ impl Collector {
             (true, true) => (Some(around), None),
             (true, false) => (None, Some(around)),
         };
-        let (mut snapshot, facts, looked, asked) = thread::scope(|scope| {
+        let (mut snapshot, facts, looked) = thread::scope(|scope| {
             let asking = scope.spawn(|| file_samplers.sample(placement));
             let looking = now.map(|around| scope.spawn(|| tcp_states.look(around)));
             let samples = counters.read(walk, read);
@@ -268,15 +287,21 @@ impl Collector {
             } else {
                 None
             };
-            let snapshot = Snapshot::merge(Samples {
+            let mut snapshot = Snapshot::merge(Samples {
                 placement,
                 namespaces,
                 host_namespace,
                 transitions,
                 host: host::sample(procfs, init, buffer),
             });
-            status.series = snapshot.render_namespaces(schema, out);
-            (snapshot, facts, looking.map(join), join(asking))
+            status.series = progress.write(|out| {
+                snapshot.render_namespaces(schema, out) + snapshot.render_containers(out)
+            });
+            progress.publish(status);
+            join(asking).add_to(&mut snapshot, errors, status);
+            status.series += progress.write(|out| snapshot.render_files(out));
+            progress.publish(status);
+            (snapshot, facts, looking.map(join))
         });
         let looked = looked.or_else(|| later.map(|around| tcp_states.look(around)));
         report::counters_source(counters.source(), status);
@@ -302,7 +327,6 @@ impl Collector {
                 .push(errors.row(TCP_STATES, success, took, failed));
         }
         report::tcp_states(tcp_states, status);
-        asked.add_to(&mut snapshot, errors, status);
         if let Some(sample) = tcp_states.sample(placement, *host, cgroups, start) {
             snapshot.add_sockets(placement, sample, parts.host_network);
         }

@@ -2,6 +2,7 @@
 //! before anything is opened.
 
 mod discovery;
+mod web;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
@@ -17,9 +18,12 @@ use crate::filesystem::{Rules, RulesError};
 use crate::metrics::CounterFile;
 use crate::sampler::counters::CountersMode;
 use crate::sampler::tcp_states::{Pace, TcpStatesMode};
+use crate::serve::http::HEALTH;
+use crate::serve::web::WebError;
 
 use discovery::Discovery;
 pub use discovery::{CriSource, DockerSource};
+pub use web::WebSettings;
 
 /// A collector that can be switched off.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +104,12 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The web configuration.
+    #[error("--web.config.file {0}")]
+    WebFile(#[from] WebError),
+    /// How much sooner an answer comes.
+    #[error("--web.timeout-offset {0}: must be less than an hour")]
+    TimeoutOffset(humantime::Duration),
     /// Two ways to find containers that do not go together.
     #[error("--discovery: auto stands for the other sources and must stand alone")]
     AutoNotAlone,
@@ -138,6 +148,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Path of the metrics.
     pub telemetry_path: String,
+    /// How the pages are served.
+    pub web: WebSettings,
     /// The host's proc file system.
     pub procfs: PathBuf,
     /// The host's sysfs.
@@ -218,6 +230,7 @@ impl Config {
         Ok(Self {
             listen: listen_addresses(&args.places.listen_addresses)?,
             telemetry_path: telemetry_path(args.telemetry_path)?,
+            web: WebSettings::new(&args.places.web_file, &args.web)?,
             procfs: args.places.procfs,
             sysfs: args.places.sysfs,
             docker,
@@ -278,7 +291,7 @@ fn telemetry_path(path: String) -> Result<String, ConfigError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
     let reason = if !path.starts_with('/') {
         "must begin with a slash"
-    } else if matches!(path.as_str(), "/" | "/healthz" | "/readyz") {
+    } else if matches!(path.as_str(), "/" | HEALTH | "/readyz") {
         "is taken by another page"
     } else if !path.chars().all(plain) {
         "may hold letters, digits, slashes, dashes, underscores, dots and tildes"

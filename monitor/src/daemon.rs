@@ -29,13 +29,15 @@ use crate::filesystem::FilesystemSampler;
 use crate::layer::LayerSampler;
 use crate::layer::scanner::Scanner;
 use crate::metrics::own::{BuildInfo, OwnMetrics};
+use crate::metrics::owners::Owners;
 use crate::metrics::{Exposition, HostFiles, Schema};
 use crate::netns::visit;
 use crate::procfs::{ProcFs, Process};
 use crate::sampler::facts::FactReader;
 use crate::sampler::tcp_states::{TcpStateSampler, TcpStatesMode};
 use crate::sampler::transitions::TransitionSampler;
-use crate::serve::{SingleFlight, Site, router};
+use crate::serve::web::Web;
+use crate::serve::{Answers, Server, SingleFlight, Site, router};
 use programs::Programs;
 
 /// How often a collection is made where nobody asks for one: it lets go of what is gone, from
@@ -54,7 +56,7 @@ const OUT_OF_REACH: &str = "cannot look at the host's network namespace through 
 /// # Errors
 /// Something without which there is nothing to serve: a port that is taken, a proc file system
 /// that cannot be read, or the eBPF program where it is required.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(());
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
@@ -76,6 +78,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .and_then(|init| init.netns_inode())
         .context(OUT_OF_REACH)?;
     let schema = schema(&config, &procfs)?;
+    let owners = Arc::new(Owners::new(&schema, config.collectors()));
     let mut programs = Programs::load(&config, cookies)?;
     forward_warnings(programs.transitions.as_mut());
 
@@ -120,18 +123,25 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // Parsing the kernel's BTF took tens of megabytes, which the allocator would keep.
     trim_heap();
     let site = Site {
+        progress: collector.progress(),
         metrics: Arc::new(SingleFlight::new(move || collector.collect())),
+        owners,
+        answers: Arc::new(Answers::default()),
+        timeout_offset: config.web.timeout_offset,
         inventory: Arc::clone(&inventory),
         telemetry_path: config.telemetry_path.as_str().into(),
     };
-    let mut servers = serve(listeners, &site, &stopped)?;
     tokio::spawn(upkeep(Arc::clone(&site.metrics)));
+    let web = Arc::new(Web::new(config.web.file.take()));
+    let router = router(site, Arc::clone(&web));
+    let server = Server::new(router, web, config.web.max_connections);
+    let mut servers = serve(listeners, &server, &config.telemetry_path, &stopped)?;
     tokio::spawn(sources::say_when_ready(inventory));
 
     tokio::select! {
         _ = terminate.recv() => info!("SIGTERM, draining"),
         _ = interrupt.recv() => info!("SIGINT, draining"),
-        Some(ended) = servers.join_next() => return ended.context("the server panicked")?,
+        Some(ended) = servers.join_next() => return ended.context("the server panicked"),
     }
     // No receiver is left only if no server is.
     let _ = stop.send(());
@@ -166,18 +176,17 @@ async fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
 
 fn serve(
     listeners: Vec<TcpListener>,
-    site: &Site,
+    server: &Server,
+    path: &str,
     stopped: &watch::Receiver<()>,
-) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+) -> anyhow::Result<JoinSet<()>> {
     let mut servers = JoinSet::new();
     for listener in listeners {
         let address = listener
             .local_addr()
             .context("cannot tell the address listened on")?;
-        info!(%address, path = %site.telemetry_path, "listening");
-        let server = axum::serve(listener, router(site.clone()))
-            .with_graceful_shutdown(until(stopped.clone()));
-        servers.spawn(async move { server.await.context("cannot serve") });
+        info!(%address, %path, "listening");
+        servers.spawn(server.clone().run(listener, stopped.clone()));
     }
     Ok(servers)
 }

@@ -5,6 +5,7 @@
 
 mod health;
 mod host;
+mod tls;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -66,7 +67,7 @@ impl fmt::Display for Finding {
 /// An address to listen on is none.
 pub fn run(args: &DoctorArgs) -> Result<ExitCode, ConfigError> {
     let addresses = listen_addresses(&args.places.listen_addresses)?;
-    let health = health::check(&addresses);
+    let health = health::check(&addresses, args.places.web_file.file.as_deref());
     if args.health {
         if health.verdict == Verdict::Good {
             return Ok(ExitCode::SUCCESS);

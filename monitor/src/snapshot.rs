@@ -99,7 +99,7 @@ impl Snapshot {
         metrics::render_namespaces(schema, &rows, out)
     }
 
-    /// Writes the families of containers, and of the host, likewise.
+    /// Writes the families of containers but for their sockets, and of the host, likewise.
     pub fn render_containers(&self, out: &mut String) -> u64 {
         let transitions: Vec<metrics::TransitionRow<'_>> = self
             .transitions
@@ -118,6 +118,17 @@ impl Snapshot {
                     })
             })
             .collect();
+        let collection = metrics::Collection {
+            transitions: &transitions,
+            info: &self.info,
+            host: self.host,
+            ..metrics::Collection::default()
+        };
+        metrics::render_containers(&collection, out)
+    }
+
+    /// Writes the families of containers' sockets, likewise: they are the last to be there.
+    pub fn render_sockets(&self, out: &mut String) -> u64 {
         let sockets: Vec<metrics::SocketsRow<'_>> = self
             .sockets
             .iter()
@@ -128,13 +139,19 @@ impl Snapshot {
             })
             .collect();
         let collection = metrics::Collection {
-            transitions: &transitions,
             sockets: &sockets,
+            ..metrics::Collection::default()
+        };
+        metrics::render_containers(&collection, out)
+    }
+
+    /// Writes the families of containers' files, likewise.
+    pub fn render_files(&self, out: &mut String) -> u64 {
+        let collection = metrics::Collection {
             mounts: &self.mounts,
-            disks: &self.disks,
             layers: &self.layers,
-            info: &self.info,
-            host: self.host,
+            disks: &self.disks,
+            ..metrics::Collection::default()
         };
         metrics::render_containers(&collection, out)
     }

@@ -43,6 +43,17 @@ pub(super) struct FileSamples<'a> {
 }
 
 impl FileSamplers {
+    /// The collectors that are wanted.
+    pub(super) fn collectors(&self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.filesystems.is_some(), FILESYSTEM),
+            (self.layers.is_some(), WRITABLE_LAYER),
+            (self.disks.is_some(), DISK_IO),
+        ]
+        .into_iter()
+        .filter_map(|(is_wanted, name)| is_wanted.then_some(name))
+    }
+
     /// Asks. It wants a thread of its own ([`DiskSampler::sample`]).
     pub(super) fn sample<'a>(&mut self, placement: &'a Placement) -> FileSamples<'a> {
         let Self {

@@ -12,7 +12,7 @@ use crate::sampler::tcp_states::{TcpStateSampler, TcpStatesSource};
 use crate::sampler::transitions::TransitionSample;
 
 /// Name of the pass over the kernel's own counters.
-const COUNTERS: &str = "counters";
+pub(super) const COUNTERS: &str = "counters";
 
 /// Failed samples since start, by collector.
 #[derive(Debug, Default)]

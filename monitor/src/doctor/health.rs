@@ -1,29 +1,39 @@
 //! Whether the monitor answers: `GET /healthz` at the first address that it listens on.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
-use super::{Finding, Verdict};
+use super::{Finding, Verdict, tls};
+use crate::serve::web::Loaded;
 
 const WHAT: &str = "the monitor";
 
 /// How long connecting and each read may take: an orchestrator's own limit is a second or more.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Asks.
-pub(super) fn check(addresses: &[SocketAddr]) -> Finding {
+/// Asks, over TLS where the web configuration `file` says so.
+pub(super) fn check(addresses: &[SocketAddr], file: Option<&Path>) -> Finding {
     let Some(address) = addresses.first().map(|address| reachable(*address)) else {
         return Finding::new(Verdict::Bad, WHAT, "listens nowhere");
     };
-    match ask(address) {
-        Ok(status) if status == "200" => {
+    match ask(address, file) {
+        Ok(Answer::Status(status)) if status == "200" => {
             Finding::new(Verdict::Good, WHAT, format!("answers at {address}"))
         }
-        Ok(status) => Finding::new(
+        Ok(Answer::WantsCertificate) => Finding::new(
+            Verdict::Good,
+            WHAT,
+            format!("answers at {address}, to clients with a certificate alone"),
+        ),
+        Ok(Answer::Status(status)) => Finding::new(
             Verdict::Bad,
             WHAT,
-            format!("what listens at {address} answers /healthz with {status:?}"),
+            format!(
+                "what listens at {address} answers /healthz with {status:?} (--web.config.file, \
+                 as for serve, says whether to speak TLS)"
+            ),
         ),
         Err(error) => Finding::new(
             Verdict::Bad,
@@ -43,11 +53,36 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// The status of `GET /healthz`.
-fn ask(address: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+/// What came of a question.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The status of an answer.
+    Status(String),
+    /// It speaks TLS, and with clients that show a certificate alone.
+    WantsCertificate,
+}
+
+fn ask(address: SocketAddr, file: Option<&Path>) -> io::Result<Answer> {
+    let plain = || ask_over(connect(address)?, address);
+    let secret = || tls::ask(connect(address)?, address);
+    match file.map(Loaded::new) {
+        None => plain(),
+        Some(Ok(loaded)) if loaded.has_tls() => secret(),
+        Some(Ok(_)) => plain(),
+        // The monitor goes on with what the file said before it was broken.
+        Some(Err(_)) => secret().or_else(|_| plain()),
+    }
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// The status of `GET /healthz`.
+pub(super) fn ask_over(mut stream: impl Read + Write, address: SocketAddr) -> io::Result<Answer> {
     let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     // The status is in the first bytes; whatever may follow is not waited for.
@@ -62,7 +97,9 @@ fn ask(address: SocketAddr) -> io::Result<String> {
     let text = String::from_utf8_lossy(&answer[..length]);
     let mut words = text.split_whitespace();
     match (words.next(), words.next()) {
-        (Some(version), Some(status)) if version.starts_with("HTTP/") => Ok(status.to_owned()),
+        (Some(version), Some(status)) if version.starts_with("HTTP/") => {
+            Ok(Answer::Status(status.to_owned()))
+        }
         _ => Err(io::Error::other("that is no HTTP")),
     }
 }
@@ -89,13 +126,13 @@ mod tests {
 
     #[test]
     fn what_answers_well_is_healthy() {
-        let verdict = |text| check(&[server(text)]).verdict;
+        let verdict = |text| check(&[server(text)], None).verdict;
         assert_eq!(verdict("HTTP/1.1 200 OK\r\n\r\n"), Verdict::Good);
         assert_eq!(verdict("HTTP/1.1 503 Busy\r\n\r\n"), Verdict::Bad);
         assert_eq!(verdict("220 mail\r\n"), Verdict::Bad);
         assert_eq!(verdict(""), Verdict::Bad);
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
-        let finding = check(&[nobody.unwrap()]);
+        let finding = check(&[nobody.unwrap()], None);
         assert_eq!(finding.verdict, Verdict::Bad);
         assert!(finding.found.contains("--web.listen-address"), "{finding}");
     }

@@ -122,7 +122,7 @@ pub struct OwnStatus {
 }
 
 /// Writes the exporter's own metrics.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OwnMetrics {
     registry: Registry,
     build: BuildInfo,

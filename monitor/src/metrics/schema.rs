@@ -195,6 +195,14 @@ impl Schema {
         self.families.iter().map(|family| &*family.name)
     }
 
+    /// The names of the families, each with the file of its first series.
+    pub fn files(&self) -> impl Iterator<Item = (&str, CounterFile)> {
+        self.families.iter().filter_map(|family| {
+            let (slot, _) = family.series.first()?;
+            Some((&*family.name, self.slots[*slot].file))
+        })
+    }
+
     /// Counters with every slot empty.
     pub fn counters(&self) -> Counters {
         Counters(vec![None; self.slots.len()].into_boxed_slice())

@@ -1,51 +1,54 @@
 //! The pages: the metrics, two for probes, and a list of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
 use super::SingleFlight;
+use super::scrape::{Answers, metrics};
+use super::web::{Web, guard};
+use crate::collector::Progress;
 use crate::discovery::Inventory;
-use crate::metrics::{CONTENT_TYPE, Exposition};
+use crate::metrics::Exposition;
+use crate::metrics::owners::Owners;
+
+/// Path of the page that says that the process serves.
+pub const HEALTH: &str = "/healthz";
 
 /// What the pages show.
 #[derive(Clone, Debug)]
 pub struct Site {
     /// What a scrape shows.
     pub metrics: Arc<SingleFlight<Exposition>>,
+    /// What it shows where the scrape cannot wait for all of it.
+    pub progress: Arc<Progress>,
+    /// Which collector a series is of.
+    pub owners: Arc<Owners>,
+    /// Forms of the metrics that are being made.
+    pub answers: Arc<Answers>,
+    /// How much sooner than whoever asks gives up there is an answer.
+    pub timeout_offset: Duration,
     /// Decides readiness: the first discovery has ended.
     pub inventory: Arc<Inventory>,
     /// Path of the metrics.
     pub telemetry_path: Arc<str>,
 }
 
-/// The routes of all pages.
-pub fn router(site: Site) -> Router {
+/// The routes of all pages, behind what `web` demands.
+pub fn router(site: Site, web: Arc<Web>) -> Router {
     Router::new()
         .route("/", get(index))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route(HEALTH, get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route(&site.telemetry_path, get(metrics))
         .with_state(site)
-}
-
-async fn metrics(State(site): State<Site>) -> Response {
-    match site.metrics.get().await {
-        Some(exposition) => {
-            let body = Bytes::from_owner(Text(exposition));
-            ([(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response()
-        }
-        None => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the collection failed, see the log\n",
-        )
-            .into_response(),
-    }
+        .layer(from_fn_with_state(web, guard))
 }
 
 async fn ready(State(site): State<Site>) -> Response {
@@ -69,14 +72,4 @@ async fn index(State(site): State<Site>) -> Html<String> {
          <li><a href=\"/readyz\">Readiness</a></li>\n</ul>\n</body>\n</html>\n",
         version = env!("CARGO_PKG_VERSION"),
     ))
-}
-
-/// An exposition as the owner of its bytes, so that scrapes that share a collection share its
-/// memory.
-struct Text(Arc<Exposition>);
-
-impl AsRef<[u8]> for Text {
-    fn as_ref(&self) -> &[u8] {
-        self.0.text().as_bytes()
-    }
 }

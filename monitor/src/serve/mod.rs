@@ -1,7 +1,15 @@
 //! Handing the metrics out over HTTP.
 
+mod connections;
 pub mod http;
+mod negotiate;
+mod scrape;
+mod selection;
+mod server;
 pub mod single_flight;
+pub mod web;
 
 pub use http::{Site, router};
+pub use scrape::Answers;
+pub use server::Server;
 pub use single_flight::SingleFlight;

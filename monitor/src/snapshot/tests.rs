@@ -53,7 +53,9 @@ fn started(id: &str, name: &str, started: u64) -> Arc<Container> {
 
 /// The whole text of a snapshot.
 fn render(snapshot: &Snapshot, text: &mut String) -> u64 {
-    snapshot.render_namespaces(&Schema::new(), text) + snapshot.render_containers(text)
+    snapshot.render_namespaces(&Schema::new(), text)
+        + snapshot.render_containers(text)
+        + snapshot.render_sockets(text)
 }
 
 /// A snapshot in which every namespace has its inode number as its number of sockets, and every

@@ -115,13 +115,6 @@ impl Connections {
         while state.give_up_one(is_late) {}
     }
 
-    /// Closes those that have no request: nothing more is to come.
-    pub(super) fn close_waiting(&self) {
-        let is_waiting = |entry: &Entry| matches!(entry.phase, Phase::Opening | Phase::Idle);
-        let mut state = self.state();
-        while state.give_up_one(is_waiting) {}
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

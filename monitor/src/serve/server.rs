@@ -94,7 +94,6 @@ impl Server {
             }
         }
         drop(listener);
-        self.connections.close_waiting();
         while open.join_next().await.is_some() {}
     }
 

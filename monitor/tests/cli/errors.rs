@@ -76,6 +76,9 @@ const WRONG: &[(&[&str], &[&str])] = &[
             "--no-collector.snmp6",
             "--no-collector.netstat",
             "--no-collector.transitions",
+            "--no-collector.filesystem",
+            "--no-collector.writable-layer",
+            "--no-collector.disk-io",
             "--collector.tcp-states=off",
         ],
         &[

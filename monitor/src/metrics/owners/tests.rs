@@ -5,13 +5,16 @@ use crate::metrics::openmetrics;
 use crate::metrics::own::{BuildInfo, CollectorStatus, OwnMetrics, OwnStatus};
 use crate::metrics::tables::own;
 
-const COLLECTORS: [&str; 7] = [
+const COLLECTORS: [&str; 10] = [
     "sockstat",
     "sockstat6",
     "snmp",
     "snmp6",
     "netstat",
     "transitions",
+    "filesystem",
+    "writable-layer",
+    "disk-io",
     "tcp-states",
 ];
 
@@ -59,7 +62,9 @@ fn samples(text: &str) -> Vec<String> {
 fn every_family_of_the_tables_has_an_owner() {
     let owners = owners();
     let named = namespace::METRICS.iter().map(|metric| metric.name);
+    let files = [filesystem::METRICS, filesystem::LAYER, disk::METRICS];
     let others = container::METRICS.iter().chain(host::METRICS);
+    let others = others.chain(files.into_iter().flatten());
     for name in named.chain(others.map(|metric| metric.name)) {
         assert!(owners.families.contains_key(name), "{name}");
     }

@@ -107,19 +107,6 @@ async fn each_phase_has_its_time() {
 }
 
 #[tokio::test]
-async fn at_the_end_requests_go_on() {
-    let connections = Connections::new(10);
-    let (silent, idle, working) = (open(&connections), open(&connections), open(&connections));
-    answered(&idle);
-    working.working();
-    connections.close_waiting();
-    assert_eq!(
-        [&silent, &idle, &working].map(|slot| is_open(slot)),
-        [false, false, true]
-    );
-}
-
-#[tokio::test]
 async fn answers_that_nobody_reads_are_let_go_of() {
     let connections = Connections::new(1000);
     let large = || Bytes::from(vec![0; MAX_UNREAD / 4]);

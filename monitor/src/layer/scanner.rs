@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::upper::open_on_host;
 use super::walk::{Totals, walk};
@@ -168,7 +168,15 @@ fn scan(shared: &Shared, init: &Process, path: &Path, pace: &mut Pace) {
         })
     });
     let totals = totals.unwrap_or_else(|error| {
-        debug!(path = %String::from_utf8_lossy(path), %error, "cannot scan a writable layer");
+        // What is gone was the layer of a container that ended.
+        if error.kind() == std::io::ErrorKind::NotFound {
+            debug!(path = %String::from_utf8_lossy(path), "a writable layer is gone");
+        } else if !std::mem::replace(&mut pace.has_warned, true) {
+            warn!(
+                path = %String::from_utf8_lossy(path), %error,
+                "cannot scan a container's writable layer (folders of others need CAP_DAC_READ_SEARCH)"
+            );
+        }
         None
     });
     let mut layers = shared.lock();
@@ -194,6 +202,8 @@ struct Pace {
     left: u32,
     ends: Instant,
     taken: u64,
+    /// Whether a layer that cannot be scanned was told of.
+    has_warned: bool,
 }
 
 impl Pace {
@@ -204,6 +214,7 @@ impl Pace {
             left: 0,
             ends: Instant::now(),
             taken: 0,
+            has_warned: false,
         }
     }
 

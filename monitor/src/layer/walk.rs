@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 use rustix::io::Errno;
@@ -31,7 +31,7 @@ pub struct Totals {
 /// count, and what comes may or may not.
 ///
 /// # Errors
-/// The folder itself cannot be read.
+/// The folder itself cannot be read, or one in it may not be.
 pub fn walk(root: OwnedFd, mut go_on: impl FnMut() -> bool) -> io::Result<Option<Totals>> {
     let top = fstat(&root)?;
     let mut totals = Totals {
@@ -76,26 +76,33 @@ pub fn walk(root: OwnedFd, mut go_on: impl FnMut() -> bool) -> io::Result<Option
         totals.files += 1;
         if is_folder && folders.len() < DEEPEST {
             let name = CString::from(name);
-            let below = folders.last().map(|folder| open(folder, &name));
-            folders.extend(below.into_iter().flatten());
+            match folders.last().map(|folder| open(folder, &name)) {
+                Some(Ok(below)) => folders.push(below),
+                // Half a sum is worse than none.
+                Some(Err(error @ (Errno::ACCESS | Errno::PERM | Errno::MFILE | Errno::NFILE))) => {
+                    return Err(error.into());
+                }
+                // It is gone, or something else by now.
+                Some(Err(_)) | None => {}
+            }
         }
     }
     Ok(Some(totals))
 }
 
-/// Opens a folder within another one, and never what a link leads to. `None` where it is gone.
-fn open(parent: &Dir, name: &CString) -> Option<Dir> {
+/// Opens a folder within another one, and never what a link leads to.
+fn open(parent: &Dir, name: &CString) -> Result<Dir, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let open = |parent: rustix::fd::BorrowedFd<'_>| {
-        openat(parent, name, flags | OFlags::NOATIME, Mode::empty())
-            // Only the owner may leave the access time as it is.
-            .or_else(|error| match error {
-                Errno::PERM => openat(parent, name, flags, Mode::empty()),
-                error => Err(error),
-            })
-    };
-    let folder = open(parent.fd().ok()?.as_fd()).ok()?;
-    Dir::new(folder).ok()
+    let parent = parent.fd()?;
+    // Only the owner, or one with the right to act as such, may leave the access time as it is.
+    let folder = openat(parent, name, flags | OFlags::NOATIME, Mode::empty()).or_else(|error| {
+        if error == Errno::PERM {
+            openat(parent, name, flags, Mode::empty())
+        } else {
+            Err(error)
+        }
+    });
+    Dir::new(folder?)
 }
 
 /// Bytes of disk that an inode takes: its blocks are of 512 bytes on every file system.

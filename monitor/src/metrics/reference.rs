@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::tables::namespace::NamespaceMetric;
-use super::tables::{CounterFile, Metric, container, host, namespace, own};
+use super::tables::{CounterFile, Metric, container, disk, filesystem, host, namespace, own};
 
 /// The whole text of METRICS.md.
 pub fn reference() -> String {
@@ -20,6 +20,12 @@ fn write_reference(out: &mut String) -> fmt::Result {
     out.write_str(MORE_FIELDS)?;
     out.write_str(CONTAINER)?;
     table(out, container::METRICS)?;
+    out.write_str(FILES)?;
+    table(out, filesystem::METRICS)?;
+    out.write_str(LAYER)?;
+    table(out, filesystem::LAYER)?;
+    out.write_str(DISK)?;
+    table(out, disk::METRICS)?;
     out.write_str(HOST)?;
     table(out, host::METRICS)?;
     out.write_str(OWN)?;
@@ -190,6 +196,49 @@ of a container that discovery does not know yet appear once it does.
 
 ";
 
+const FILES: &str = "\
+## File systems of containers
+
+One series for each mount that a container has of its own (volumes, bind mounts, `tmpfs`, claims), \
+under the names that node_exporter uses. They are asked through the container's own root at every \
+scrape, a file system once however often it is mounted; a container on the host's network has them \
+too. Left out are mounts of single files (`/etc/resolv.conf`, secrets), what a runtime mounts under \
+`/proc`, `/sys` and `/dev` (but for `/dev/shm`), the token of a service account, file systems \
+without blocks, what another mount covers, and the types of \
+`--collector.filesystem.fs-types-exclude`: the kernel's own, and `overlay`, since the size of a \
+container's root is that of the disk that all images lie on. Of a container with more than 128 \
+mounts the first 128 are published (`container_monitor_series_dropped_total` counts the others).
+
+File systems of a server or a program (NFS, CIFS, Ceph, FUSE and all that are not known to answer \
+at once) are asked on threads of their own, and no scrape waits for them longer than 20 ms. One \
+that is slow shows the answer to the scrape before; one that has not answered for five seconds has \
+`container_filesystem_device_error` 1 and no size, and is not asked again before it has.
+
+";
+
+const LAYER: &str = "\
+### The writable layer
+
+What a container wrote into its root file system, where that is an overlayfs (Docker, containerd, \
+CRI-O, Podman as root). The folder is walked in the background, `--collector.writable-layer.budget` \
+inodes a second, each layer when it is new and then again after a minute, or after twenty times \
+what its scan took, six hours at most. Numbers are those of `du -s --block-size=1` and of `du \
+--inodes` less one: hard links count once, links are not followed, other file systems not entered. \
+A layer with a folder that may not be read has no number.
+
+";
+
+const DISK: &str = "\
+### Disks
+
+What a container's cgroup, with all below it, read from each block device and wrote to it; \
+`device` is its name as node_exporter has it (`sda`, `nvme0n1`, `dm-0`). Only what reached the \
+device is counted, not what the page cache answered. With cgroup v1 the kernel counts buffered \
+writes nowhere, and since Linux 6.10 it counts only devices for which the cgroup has a limit. A \
+container whose cgroup does not bear its id has no series.
+
+";
+
 const HOST: &str = "\
 ## The host
 
@@ -274,6 +323,24 @@ rate(container_network_tcp_retrans_segs_total[5m])
 
 ```promql
 rate(container_network_udp_rcvbuf_errors_total[5m]) > 0
+```
+
+**Which volume is full by tomorrow?**
+
+```promql
+predict_linear(container_filesystem_avail_bytes[6h], 24 * 3600) < 0
+```
+
+**Who fills the node's disk through its own image?**
+
+```promql
+topk(10, container_filesystem_writable_layer_bytes)
+```
+
+**Who keeps the disk busy?**
+
+```promql
+topk(10, sum by (instance, namespace, pod, container) (rate(container_disk_written_bytes_total[5m])))
 ```
 
 **How near is the host to its limit of TCP memory?**

@@ -11,7 +11,14 @@ use testkit::require;
 use crate::{deploy, text, values};
 
 /// The unit tests of rules.
-const TESTS: [&str; 5] = ["sockets", "network", "host", "monitor", "recording"];
+const TESTS: [&str; 6] = [
+    "files",
+    "sockets",
+    "network",
+    "host",
+    "monitor",
+    "recording",
+];
 
 fn promtool(args: &[&str], files: &[PathBuf]) -> Result<String> {
     let program = find_program("promtool").context("can't find the program promtool")?;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use testkit::demo::{self, Demo, KINDS};
 use testkit::monitor::Monitor;
 use testkit::netns::Netns;
+use testkit::rooted::Rooted;
 use testkit::{image, stir, wait};
 
 use crate::server::Server;
@@ -16,6 +17,7 @@ pub(crate) struct Scene {
     _monitor: Monitor,
     _demos: Vec<Demo>,
     _stirred: Netns,
+    _rooted: Rooted,
 }
 
 impl Scene {
@@ -26,6 +28,9 @@ impl Scene {
             .map(|kind| demo::spawn(&exe, kind))
             .collect::<Result<_>>()?;
         let stirred = Netns::new("deploy-stir")?;
+        let rooted = Rooted::new()?;
+        rooted.write("first", 10_000)?;
+        rooted.transfer(1)?;
         let args = ["serve", "--discovery", "cgroup", "--host-network"];
         let monitor = Monitor::start(env!("CARGO_BIN_EXE_container-monitor"), &args)?;
         monitor.wait_ready()?;
@@ -35,11 +40,13 @@ impl Scene {
         })?;
         // Every counter rises between two scrapes.
         stir::stir(&stirred)?;
+        rooted.transfer(4)?;
         Ok(Self {
             server,
             _monitor: monitor,
             _demos: demos,
             _stirred: stirred,
+            _rooted: rooted,
         })
     }
 }

@@ -2,10 +2,9 @@
 //! really done.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use testkit::child::output_within;
+use testkit::disk::Disk;
 use testkit::dockerd::{Dockerd, PROGRAMS};
 use testkit::metrics::Metrics;
 use testkit::monitor::Monitor;
@@ -76,55 +75,6 @@ fn published(metrics: &Metrics, container: &str) -> [f64; 4] {
     })
 }
 
-/// A block device of its own. Dropping it gives it back.
-struct Disk {
-    path: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Disk {
-    fn new() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("disk.img");
-        std::fs::File::create(&file)?.set_len(16 * MIB)?;
-        let mut command = Command::new("losetup");
-        command.args(["--find", "--show"]).arg(&file);
-        let path = output_within(command, SOON)?.trim().to_owned();
-        Ok(Self {
-            path,
-            _folder: folder,
-        })
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let mut command = Command::new("losetup");
-        command.args(["--detach", &self.path]);
-        if let Err(error) = output_within(command, SOON) {
-            eprintln!("{} is left: {error:#}", self.path);
-        }
-    }
-}
-
-/// Writes so many MiB and reads one less, past the page cache, from within the cgroup of a
-/// container.
-fn transfer(pid: u32, disk: &Disk, mib: u64) -> Result<()> {
-    let (folder, _) = folder(pid)?;
-    let script = format!(
-        "echo $$ > {folder}/cgroup.procs
-         dd if=/dev/zero of={disk} bs=1M count={mib} oflag=direct status=none
-         dd if={disk} of=/dev/null bs=1M count={less} iflag=direct status=none",
-        folder = folder.display(),
-        disk = disk.path,
-        less = mib - 1,
-    );
-    let mut command = Command::new("sh");
-    command.args(["-ec", &script]);
-    output_within(command, SOON)?;
-    Ok(())
-}
-
 #[test]
 fn reads_and_writes_of_a_container() -> Result<()> {
     testkit::require!(crate::needs(), require::program("losetup"));
@@ -132,14 +82,15 @@ fn reads_and_writes_of_a_container() -> Result<()> {
         testkit::require!(require::program(program));
     }
     let docker = Dockerd::start()?;
-    let disk = Disk::new()?;
+    let disk = Disk::new(16 * MIB)?;
     // Since Linux 6.10 cgroup v1 counts only where there is a limit, however high.
-    let limit = format!("{}:1tb", disk.path);
+    let limit = format!("{}:1tb", disk.path());
     let limits = ["--device-read-bps", &limit, "--device-write-bps", &limit];
     docker.run("disk-busy", &limits, &["pause"])?;
     docker.run("disk-idle", &[], &["pause"])?;
     let busy = docker.pid("disk-busy")?;
-    transfer(busy, &disk, 3)?;
+    let (cgroup, _) = folder(busy)?;
+    disk.transfer(&cgroup, 3, 2)?;
     let exe = env!("CARGO_BIN_EXE_container-monitor");
     let endpoint = docker.endpoint();
     let args = [
@@ -160,7 +111,7 @@ fn reads_and_writes_of_a_container() -> Result<()> {
             );
         }
         let before = published(&metrics, "disk-busy");
-        transfer(busy, &disk, mib)?;
+        disk.transfer(&cgroup, mib, mib - 1)?;
         let after = published(&monitor.metrics()?, "disk-busy");
         let moved = [(mib - 1) * MIB, mib * MIB].map(|bytes| bytes as f64);
         ensure!(
@@ -172,11 +123,10 @@ fn reads_and_writes_of_a_container() -> Result<()> {
             "{before:?} to {after:?}"
         );
     }
-    let name = disk.path.trim_start_matches("/dev/");
     let metrics = monitor.metrics()?;
     metrics.one(
         "container_disk_written_bytes_total",
-        &[("container", "disk-busy"), ("device", name)],
+        &[("container", "disk-busy"), ("device", disk.name())],
     )?;
     docker.docker(&["rm", "--force", "disk-busy", "disk-idle"])?;
     monitor.metrics_when(SOON, |metrics| {

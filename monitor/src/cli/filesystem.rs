@@ -31,7 +31,7 @@ pub struct FilesystemArgs {
         long = "collector.writable-layer.budget",
         env = "CONTAINER_MONITOR_COLLECTOR_WRITABLE_LAYER_BUDGET",
         value_name = "INODES",
-        default_value_t = 2_000,
+        default_value_t = 1_500,
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub layer_budget: u32,

@@ -159,12 +159,17 @@ fn scan_for_ever(shared: &Weak<Shared>, init: &Process, budget: u32) {
 fn scan(shared: &Shared, init: &Process, path: &Path, pace: &mut Pace) {
     let start = Instant::now();
     let totals = open_on_host(init, path).and_then(|folder| {
-        let mut entries = 0;
+        let mut entries = 0_u64;
         walk(folder, || {
             pace.take();
             entries += 1;
-            // Now and then: has the container ended meanwhile?
-            entries % 256 != 0 || shared.lock().by_path.contains_key(path)
+            if entries % 256 != 0 {
+                return true;
+            }
+            let mut layers = shared.lock();
+            layers.inodes += std::mem::take(&mut pace.taken);
+            // The container may have ended meanwhile.
+            layers.by_path.contains_key(path)
         })
     });
     let totals = totals.unwrap_or_else(|error| {

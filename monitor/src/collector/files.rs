@@ -10,6 +10,7 @@ use crate::disk::{DiskSample, DiskSampler};
 use crate::filesystem::{FilesystemSample, FilesystemSampler};
 use crate::layer::{LayerSample, LayerSampler};
 use crate::metrics::own::OwnStatus;
+use crate::metrics::tables;
 use crate::netns::Placement;
 use crate::snapshot::Snapshot;
 
@@ -94,7 +95,7 @@ impl FileSamples<'_> {
         if let Some(sample) = self.filesystems {
             let found = sample.containers.len();
             report(FILESYSTEM, found, sample.errors, sample.duration);
-            snapshot.dropped += sample.left_out;
+            snapshot.dropped += sample.left_out * tables::filesystem::METRICS.len() as u64;
             snapshot.add_filesystems(sample);
         }
         if let Some(sample) = self.layers {

@@ -13,6 +13,9 @@ use rustix::io::{Errno, read, retry_on_intr};
 /// Bytes read at a time; every file that is read at a scrape fits.
 const CHUNK: usize = 16 * 1024;
 
+/// Bytes of a file of many records after which no more are read.
+const MOST_RECORDS: usize = 1 << 20;
+
 /// A proc file system, `/proc` or where a container has the host's mounted.
 #[derive(Debug)]
 pub struct ProcFs {
@@ -197,7 +200,8 @@ impl Process {
     }
 
     /// Reads a file of many records, such as `mountinfo`, as [`Process::read`] does others: the
-    /// kernel gives a page at most at a time, and only a read of nothing is the end.
+    /// kernel gives a page at most at a time, and only a read of nothing is the end. Of a file of
+    /// more than a mebibyte the first lines are read: a process may have made it that long.
     ///
     /// # Errors
     /// As [`Process::read`].
@@ -213,6 +217,11 @@ impl Process {
             buffer.reserve(CHUNK);
             match retry_on_intr(|| read(&file, spare_capacity(buffer))) {
                 Ok(0) => return Ok(()),
+                Ok(_) if buffer.len() > MOST_RECORDS => {
+                    let end = memchr::memrchr(b'\n', buffer).map_or(0, |at| at + 1);
+                    buffer.truncate(end);
+                    return Ok(());
+                }
                 Ok(_) => {}
                 Err(error) => {
                     buffer.clear();

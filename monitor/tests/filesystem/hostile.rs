@@ -107,3 +107,23 @@ fn nothing_is_kept_mounted() -> Result<()> {
     monitor.stop()?;
     Ok(())
 }
+
+/// A container with more mounts than anybody needs has a bounded number of series, and delays
+/// nobody.
+#[test]
+fn thousands_of_mounts() -> Result<()> {
+    testkit::require!(crate::needs());
+    let scene = Scene::new(
+        "cmfsmany",
+        "i=0; while [ $i -lt 500 ]; do i=$((i + 1)); mkdir $i; mount -t tmpfs -o size=64k t $i; done",
+    )?;
+    let monitor = scene.monitor(&[])?;
+    let metrics = monitor.metrics()?;
+    let mine = [("container", scene.name.as_str())];
+    let sizes = metrics.matching("container_filesystem_size_bytes", &mine);
+    ensure!(sizes.len() == 128, "{} mounts", sizes.len());
+    let dropped = metrics.value("container_monitor_series_dropped_total", &[])?;
+    ensure!(dropped >= (500.0 - 128.0) * 7.0, "{dropped} dropped");
+    monitor.stop()?;
+    Ok(())
+}

@@ -38,12 +38,13 @@ pub(crate) fn release_daemon() -> Result<PathBuf> {
     Ok(daemon)
 }
 
-/// A build, with the release profile, of programs that need no libraries.
+/// A build, with the image's profile, of programs that need no libraries.
 #[derive(Debug)]
 pub(crate) struct StaticBuild {
     target: String,
     flags: Vec<String>,
     toolchain: Option<[&'static str; 2]>,
+    variables: Vec<(String, &'static str)>,
 }
 
 impl StaticBuild {
@@ -53,12 +54,19 @@ impl StaticBuild {
             target,
             flags: vec!["-Ctarget-feature=+crt-static".to_owned()],
             toolchain: None,
+            variables: Vec::new(),
         }
     }
 
     /// With a flag of rustc more.
     pub(crate) fn flag(mut self, flag: &str) -> Self {
         self.flags.push(flag.to_owned());
+        self
+    }
+
+    /// With a variable of the environment more.
+    pub(crate) fn variable(mut self, name: String, value: &'static str) -> Self {
+        self.variables.push((name, value));
         self
     }
 
@@ -85,8 +93,11 @@ impl StaticBuild {
         if let Some([_, rustc]) = self.toolchain {
             build.env("RUSTC", rustc);
         }
+        for (name, value) in &self.variables {
+            build.env(name, value);
+        }
         build
-            .args(["build", "--locked", "--release"])
+            .args(["build", "--locked", "--profile=image"])
             // With a target named, build scripts and macros are still built as the machine wants.
             .arg(format!("--target={}", self.target))
             .env("CARGO_ENCODED_RUSTFLAGS", self.flags.join("\u{1f}"));

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use testkit::child::output_within;
+use testkit::child::{find_program, output_within};
 
 use super::apt::Apt;
 use super::architecture::Architecture;
@@ -22,6 +22,11 @@ pub(super) struct Programs {
 /// How long rustup may take to download a standard library; where it cannot reach its server, it
 /// tries for long.
 const RUSTUP: Duration = Duration::from_secs(120);
+
+/// The C compiler for arm64.
+const C_COMPILER: &str = "aarch64-linux-gnu-gcc";
+/// Debian's packages that have it.
+const CROSS_C: [&str; 2] = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"];
 
 /// Debian's packages that build for arm64: compiler, linker and C library.
 const CROSS: [&str; 4] = [
@@ -66,7 +71,19 @@ fn by_rustup(architecture: Architecture) -> Result<StaticBuild> {
         add.current_dir(cargo::workspace());
         output_within(with(add, &["target", "add", &target]), RUSTUP)?;
     }
-    Ok(StaticBuild::new(target).flag("-Clinker=rust-lld"))
+    // Some dependencies have parts in C, which want no library but the one they are linked with.
+    if find_program(C_COMPILER).is_none() {
+        ensure!(
+            architecture == Architecture::Arm64 && system::can_install(),
+            "cannot install {}",
+            CROSS_C.join(" ")
+        );
+        system::install(&CROSS_C, "to build for arm64")?;
+    }
+    let compiler = format!("CC_{}", target.replace('-', "_"));
+    Ok(StaticBuild::new(target)
+        .flag("-Clinker=rust-lld")
+        .variable(compiler, C_COMPILER))
 }
 
 fn with(mut command: Command, arguments: &[&str]) -> Command {

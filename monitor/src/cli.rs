@@ -2,6 +2,7 @@
 //! mean together is decided in [`config`](crate::config).
 
 mod filesystem;
+mod limits;
 mod web;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use clap::{
 use crate::config::COLLECTORS;
 
 pub use filesystem::FilesystemArgs;
+pub use limits::LimitArgs;
 pub use web::{WebArgs, WebFileArg};
 
 /// Which container is leaking sockets? Per-container socket and TCP metrics of this node, for
@@ -143,6 +145,10 @@ pub struct ServeArgs {
         value_parser = FalseyValueParser::new()
     )]
     pub host_network: bool,
+
+    /// Which containers are published, and how many.
+    #[command(flatten)]
+    pub limits: LimitArgs,
 
     /// Which collectors are on.
     #[command(flatten)]

@@ -11,7 +11,7 @@ mod report;
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tracing::warn;
 
@@ -22,8 +22,9 @@ use crate::cgroups::Cgroups;
 use crate::discovery::Inventory;
 use crate::discovery::scan::{ScanMode, ScanSource};
 use crate::ebpf::{Kernel, Passes};
+use crate::limits::Limits;
 use crate::metrics::own::{OwnMetrics, OwnStatus};
-use crate::metrics::{CounterFile, Exposition, Schema};
+use crate::metrics::{CounterFile, Counters, Exposition, Schema};
 use crate::netns::{Placement, Placer, visit};
 use crate::procfs::{ProcFs, Process};
 use crate::sampler::counters::{CounterSampler, CountersError, CountersSource, NamedTarget};
@@ -54,6 +55,8 @@ pub struct Parts {
     pub scan: ScanMode,
     /// Whether the host's own namespace is reported.
     pub host_network: bool,
+    /// Which containers are published.
+    pub limits: Limits,
     /// The counter files that are read.
     pub files: Vec<CounterFile>,
     /// Where counters go.
@@ -90,6 +93,7 @@ pub struct Collector {
     errors: Errors,
     progress: Arc<Progress>,
     dropped: u64,
+    was_limited: bool,
     collections: u64,
     buffer: Vec<u8>,
 }
@@ -119,6 +123,7 @@ impl Collector {
             parts,
             errors: Errors::default(),
             dropped: 0,
+            was_limited: false,
             collections: 0,
             buffer: Vec::new(),
         })
@@ -160,7 +165,15 @@ impl Collector {
         progress.publish(&status);
         let snapshot = self.sample(&placement, &mut status);
         status.series += progress.write(|out| snapshot.render_sockets(out));
-        self.dropped += snapshot.dropped;
+        let too_many = progress.shorten();
+        if too_many > 0 && !std::mem::replace(&mut self.was_limited, true) {
+            warn!(
+                series = too_many,
+                "more series than --limit.series allows, the youngest containers have none"
+            );
+        }
+        status.series -= too_many;
+        self.dropped += snapshot.dropped + too_many;
         self.collections += 1;
         status.series_dropped = self.dropped;
         status.collections = self.collections;
@@ -200,7 +213,7 @@ impl Collector {
             .iter()
             .map(|container| container.id.as_str())
             .collect();
-        let placement = self.placer.place(&containers, |known| {
+        let mut placement = self.placer.place(&containers, |known| {
             if scans {
                 self.scan.containers(procfs, self.host.inode, known, &ids)
             } else {
@@ -209,8 +222,11 @@ impl Collector {
         });
         let denied = if scans { self.scan.denied() } else { 0 };
         status.discovery = report::discovery(&sources, scans.then(|| self.scan.status()));
-        status.network_namespaces = placement.namespaces.len() as u64;
         status.containers = report::count_by_runtime(&placement);
+        status.left_out = self.parts.limits.apply(&mut placement, unix_nanoseconds());
+        let namespaces = placement.namespaces.iter();
+        let read = namespaces.filter(|namespace| placement.shows_any(namespace));
+        status.network_namespaces = read.count() as u64;
         // One container that fails is an error; discovery has failed when nothing is up.
         let success =
             status.discovery.is_empty() || status.discovery.iter().any(|source| source.up);
@@ -272,13 +288,13 @@ impl Collector {
             let looking = now.map(|around| scope.spawn(|| tcp_states.look(around)));
             let samples = counters.read(walk, read);
             report::counters(&samples, read.len() as u64, was_kernel, errors, status);
-            let mut namespaces = samples.namespaces.counters;
-            let facts: Vec<_> = namespaces
+            let mut read = samples.namespaces.counters;
+            let facts: Vec<_> = read
                 .iter()
                 .map(|counters| counters.as_ref().map(|counters| parts.facts.of(counters)))
                 .collect();
             let host_namespace = if parts.host_network {
-                namespaces.pop().flatten()
+                read.pop().flatten()
             } else {
                 None
             };
@@ -289,11 +305,14 @@ impl Collector {
             };
             let mut snapshot = Snapshot::merge(Samples {
                 placement,
-                namespaces,
+                namespaces: in_place(placement, read),
                 host_namespace,
                 transitions,
                 host: host::sample(procfs, init, buffer),
             });
+            if let Some(limit) = parts.limits.series {
+                progress.limit(limit, snapshot.ages(placement));
+            }
             status.series = progress.write(|out| {
                 snapshot.render_namespaces(schema, out) + snapshot.render_containers(out)
             });
@@ -388,9 +407,11 @@ fn host_target<'a>(host: &HostNamespace, init: &'a Process) -> NamedTarget<'a> {
     }
 }
 
-/// All namespaces of containers, and the host's behind them.
+/// All namespaces that are looked into, and the host's behind them.
 fn targets<'a>(placement: &'a Placement, host: NamedTarget<'a>) -> Vec<NamedTarget<'a>> {
-    let namespaces = placement.namespaces.iter().map(|namespace| NamedTarget {
+    let namespaces = placement.namespaces.iter();
+    let namespaces = namespaces.filter(|namespace| placement.shows_any(namespace));
+    let namespaces = namespaces.map(|namespace| NamedTarget {
         target: Target {
             inode: namespace.inode,
             process: &namespace.process,
@@ -398,4 +419,22 @@ fn targets<'a>(placement: &'a Placement, host: NamedTarget<'a>) -> Vec<NamedTarg
         cookie: namespace.cookie,
     });
     namespaces.chain([host]).collect()
+}
+
+/// The counters of the namespaces that were read, in the order of all: `None` for the others.
+fn in_place(placement: &Placement, read: Vec<Option<Counters>>) -> Vec<Option<Counters>> {
+    let mut read = read.into_iter();
+    let namespaces = placement.namespaces.iter();
+    namespaces
+        .map(|namespace| {
+            let is_read = placement.shows_any(namespace);
+            is_read.then(|| read.next().flatten()).flatten()
+        })
+        .collect()
+}
+
+/// The time of now, in nanoseconds since the Unix epoch.
+fn unix_nanoseconds() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos().try_into().unwrap_or(u64::MAX))
 }

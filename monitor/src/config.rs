@@ -2,6 +2,7 @@
 //! before anything is opened.
 
 mod discovery;
+mod limits;
 mod web;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -15,6 +16,7 @@ use crate::discovery::cri;
 use crate::discovery::docker::EndpointError;
 use crate::discovery::scan::ScanMode;
 use crate::filesystem::{Rules, RulesError};
+use crate::limits::{Limits, SelectorError};
 use crate::metrics::CounterFile;
 use crate::sampler::counters::CountersMode;
 use crate::sampler::tcp_states::{Pace, TcpStatesMode};
@@ -130,6 +132,16 @@ pub enum ConfigError {
     /// What is left out of the file systems.
     #[error(transparent)]
     Filesystem(#[from] RulesError),
+    /// A selector of containers.
+    #[error("{flag} {selector}: {source}")]
+    Selector {
+        /// The flag.
+        flag: &'static str,
+        /// As given.
+        selector: String,
+        /// What is wrong with it.
+        source: SelectorError,
+    },
     /// eBPF is wanted and not wanted.
     #[error("--require-ebpf and --no-collector.transitions contradict each other")]
     EbpfOff,
@@ -162,6 +174,8 @@ pub struct Config {
     pub scan: ScanMode,
     /// Whether the host's own network namespace is reported.
     pub host_network: bool,
+    /// Which containers are published.
+    pub limits: Limits,
     /// Counter files to read.
     pub files: Vec<CounterFile>,
     /// Whether transitions are counted.
@@ -237,6 +251,7 @@ impl Config {
             cri,
             scan,
             host_network: args.host_network,
+            limits: limits::limits(args.limits)?,
             files,
             transitions,
             tcp_states,

@@ -111,6 +111,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         inventory: Arc::clone(&inventory),
         scan: config.scan,
         host_network: config.host_network,
+        limits: config.limits.clone(),
         files: config.files.clone(),
         wants_transitions: config.transitions,
         transitions: programs.transitions.take(),

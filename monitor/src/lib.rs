@@ -1,9 +1,8 @@
 //! Per-container socket and TCP metrics of a Linux node.
 //!
 //! The way of the data: [`discovery`] finds the containers, [`netns`] says which network
-//! namespaces they stand in and who owns each, [`sampler`], [`filesystem`], [`disk`] and [`layer`] read the kernel's
-//! numbers,
-//! [`snapshot`] merges them, [`metrics`] writes them down and [`serve`] hands them out.
+//! namespaces they stand in and who owns each, [`limits`] which are published, [`sampler`],
+//! [`filesystem`], [`disk`] and [`layer`] read the kernel's numbers, [`snapshot`] merges them, [`metrics`] writes them down and [`serve`] hands them out.
 //! ARCHITECTURE.md at the top of the repository draws the map.
 
 pub mod cgroups;
@@ -18,6 +17,7 @@ pub mod doctor;
 pub mod ebpf;
 pub mod filesystem;
 pub mod layer;
+pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod netns;

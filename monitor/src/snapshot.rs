@@ -14,8 +14,9 @@ use crate::discovery::container_id::short_id;
 use crate::disk::DiskSample;
 use crate::filesystem::FilesystemSample;
 use crate::layer::LayerSample;
+use crate::limits::age_order;
 use crate::metrics::{
-    self, Counters, DiskRow, HostValues, Identity, Labels, LayerRow, MountsRow, NamespaceRow,
+    self, Ages, Counters, DiskRow, HostValues, Identity, Labels, LayerRow, MountsRow, NamespaceRow,
     Schema,
 };
 use crate::netns::{Namespace, Placement};
@@ -76,7 +77,7 @@ impl Snapshot {
         snapshot.take_info(samples.placement, &names);
         let host_transitions = samples.transitions.as_ref().map(|sample| sample.host);
         if let Some(sample) = samples.transitions {
-            snapshot.take_transitions(sample, &names);
+            snapshot.take_transitions(samples.placement, sample, &names);
         }
         if let Some(counters) = samples.host_namespace {
             let labels = host_identity().labels();
@@ -167,6 +168,7 @@ impl Snapshot {
             .namespaces
             .iter()
             .zip(counters)
+            .filter(|(namespace, _)| placement.shows_namespace(namespace))
             .filter_map(|(namespace, counters)| Some((namespace, counters?)))
             .collect();
         // A pod's sandbox that is being replaced may still be there: the newest one is the pod's.
@@ -187,7 +189,8 @@ impl Snapshot {
 
     fn take_info(&mut self, placement: &Placement, names: &Names) {
         for namespace in &placement.namespaces {
-            for container in &namespace.members {
+            let members = namespace.members.iter();
+            for container in members.filter(|member| placement.shows(member)) {
                 let link = &namespace.link;
                 self.info.push(
                     info(container, names)
@@ -198,7 +201,8 @@ impl Snapshot {
                 );
             }
         }
-        for container in &placement.host_network {
+        let host_network = placement.host_network.iter();
+        for container in host_network.filter(|container| placement.shows(container)) {
             self.info.push(
                 info(container, names)
                     .with("netns", &placement.host_inode.to_string())
@@ -209,9 +213,15 @@ impl Snapshot {
         }
     }
 
-    fn take_transitions(&mut self, sample: TransitionSample<'_>, names: &Names) {
+    fn take_transitions(
+        &mut self,
+        placement: &Placement,
+        sample: TransitionSample<'_>,
+        names: &Names,
+    ) {
         let containers = sample.containers.into_iter();
         let named: BTreeMap<Identity, Counts> = containers
+            .filter(|(container, _)| placement.shows(container))
             .map(|(container, counts)| (names.identity(container), counts))
             .collect();
         let labelled = named
@@ -236,9 +246,9 @@ impl Snapshot {
             .into_iter()
             .map(|(container, sockets)| (Arc::as_ptr(container), sockets))
             .collect();
-        let members = placement.namespaces.iter().flat_map(|found| &found.members);
-        let mut named: Vec<(Identity, ContainerSockets, bool)> = members
-            .chain(&placement.host_network)
+        let mut named: Vec<(Identity, ContainerSockets, bool)> = placement
+            .containers()
+            .filter(|container| placement.shows(container))
             .map(|container| {
                 let sockets = seen.remove(&Arc::as_ptr(container)).unwrap_or_default();
                 (names.identity(container), sockets, !container.sandbox)
@@ -275,6 +285,27 @@ impl Snapshot {
     /// Adds what all containers read and wrote.
     pub fn add_disks(&mut self, sample: DiskSample<'_>) {
         self.disks = self.names.labelled(sample.containers);
+    }
+}
+
+impl Snapshot {
+    /// Whose series are kept where there are too many: those of the oldest containers, and with
+    /// its owner what belongs to a namespace.
+    pub fn ages(&self, placement: &Placement) -> Ages {
+        let mut containers: Vec<&Arc<Container>> = placement.containers().collect();
+        containers.sort_by(|one, other| age_order(one).cmp(&age_order(other)));
+        let mut ages = Ages::default();
+        let mut places = HashMap::new();
+        for (place, container) in containers.into_iter().enumerate() {
+            ages.add(&self.names.identity(container).labels(), place);
+            places.insert(Arc::as_ptr(container), place);
+        }
+        for owner in placement.namespaces.iter().map(Namespace::owner) {
+            if let Some(place) = places.get(&Arc::as_ptr(owner)) {
+                ages.add(&self.names.namespace_identity(owner).labels(), *place);
+            }
+        }
+        ages
     }
 }
 

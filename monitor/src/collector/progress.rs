@@ -2,13 +2,14 @@
 //!
 //! A collection writes its text here as it goes, so that nothing is copied where it ends in time.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use crate::metrics::Exposition;
 use crate::metrics::own::{CollectorStatus, OwnMetrics, OwnStatus};
+use crate::metrics::shorten::shorten;
+use crate::metrics::{Ages, Exposition};
 
 /// How old a part of a collection may be. What a collection that hangs found first says nothing
 /// of now.
@@ -27,6 +28,8 @@ struct State {
     /// The collectors whose rows a whole collection has.
     expected: Vec<&'static str>,
     text: String,
+    /// How many series there may be, and whose go first.
+    limit: Option<(u64, Arc<Ages>)>,
     now: OwnStatus,
     /// Of the last collection that ended.
     last: OwnStatus,
@@ -47,12 +50,27 @@ impl Progress {
         state.started = Some(Instant::now());
         state.expected = expected;
         state.now = OwnStatus::default();
+        state.limit = None;
         state.text = String::with_capacity(state.last_len + state.last_len / 8);
     }
 
     /// Lets `write` append families, and gives what it gives.
     pub(super) fn write(&self, write: impl FnOnce(&mut String) -> u64) -> u64 {
         write(&mut self.state().text)
+    }
+
+    /// Says how many series the collection may have, and whose go first.
+    pub(super) fn limit(&self, limit: u64, ages: Ages) {
+        self.state().limit = Some((limit, Arc::new(ages)));
+    }
+
+    /// Takes out what is over the limit, and says how many series that was.
+    pub(super) fn shorten(&self) -> u64 {
+        let mut state = self.state();
+        match state.limit.take() {
+            Some((limit, ages)) => shorten(&mut state.text, limit, &ages),
+            None => 0,
+        }
     }
 
     /// Says how the collection fared so far.
@@ -106,7 +124,12 @@ impl Progress {
         } else {
             String::new()
         };
+        let limit = state.limit.clone();
         drop(state);
+        if let Some((limit, ages)) = limit {
+            let dropped = shorten(&mut text, limit, &ages);
+            status.series = status.series.saturating_sub(dropped);
+        }
         self.render(&status, &mut text);
         Some(Exposition::new(text))
     }

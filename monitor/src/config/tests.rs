@@ -233,3 +233,22 @@ fn sockets_are_looked_at_in_the_way_that_was_asked_for() {
         Duration::from_millis(20)
     );
 }
+
+#[test]
+fn limits_are_off_at_zero_and_selectors_may_be_several() {
+    let none = config(&[]).unwrap().limits;
+    assert!(none.include.is_empty() && none.exclude.is_empty() && none.min_age.is_zero());
+    assert_eq!((none.containers, none.series), (None, None));
+    let some = config(&[
+        "--container-include=namespace=shop;pod=~\"a,b\"",
+        "--container-include=image=x",
+        "--container-exclude=",
+        "--min-container-age=90s",
+        "--limit.containers=7",
+        "--limit.series=9",
+    ]);
+    let some = some.unwrap().limits;
+    assert_eq!((some.include.len(), some.exclude.len()), (3, 0));
+    assert_eq!(some.min_age, Duration::from_secs(90));
+    assert_eq!((some.containers, some.series), (Some(7), Some(9)));
+}

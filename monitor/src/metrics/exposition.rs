@@ -160,7 +160,7 @@ impl<'a> Sample<'a> {
 }
 
 /// Where the quote stands that ends a label's value.
-fn end_of_value(text: &str) -> Option<usize> {
+pub(super) fn end_of_value(text: &str) -> Option<usize> {
     let mut from = 0;
     loop {
         let at = from + memchr::memchr2(b'"', b'\\', &text.as_bytes()[from..])?;

@@ -20,6 +20,7 @@ pub mod owners;
 pub mod reader;
 pub mod reference;
 pub mod schema;
+pub mod shorten;
 mod sockets;
 pub mod tables;
 
@@ -33,6 +34,7 @@ pub use layer::LayerRow;
 pub use reader::FileReader;
 pub use reference::reference;
 pub use schema::{Counters, HostFiles, NamespaceRow, Schema};
+pub use shorten::Ages;
 pub use tables::{CounterFile, Kind, Metric};
 
 use crate::procfs::Number;

@@ -12,6 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::tables::own as table;
 use super::tables::{Kind, Metric};
+use crate::limits::LeftOut;
 
 /// The `program` label of the eBPF program that counts state changes.
 pub const STATE_PROGRAM: &str = "inet_sock_set_state";
@@ -93,6 +94,8 @@ pub struct OwnStatus {
     pub collectors: Vec<CollectorStatus>,
     /// Known containers, by runtime.
     pub containers: Vec<(&'static str, u64)>,
+    /// Containers that are not published.
+    pub left_out: LeftOut,
     /// Network namespaces read.
     pub network_namespaces: u64,
     /// Each runtime that is watched.
@@ -186,6 +189,7 @@ impl OwnMetrics {
                 &table::CONTAINERS,
                 status.containers.iter().map(|(r, n)| (vec![*r], *n as f64)),
             ),
+            family(&table::CONTAINERS_DROPPED, left_out(status.left_out)),
             family(&table::NETWORK_NAMESPACES, one(status.network_namespaces)),
             family(&table::DISCOVERY_UP, by_runtime(|d| f64::from(d.up))),
             family(&table::DISCOVERY_EVENTS, by_runtime(|d| d.events as f64)),
@@ -240,6 +244,16 @@ impl OwnMetrics {
             ),
         ]
     }
+}
+
+/// Containers that are not published, by the label `reason`.
+fn left_out(left_out: LeftOut) -> [(Vec<&'static str>, f64); 3] {
+    [
+        ("excluded", left_out.excluded),
+        ("too_young", left_out.too_young),
+        ("limit", left_out.limit),
+    ]
+    .map(|(reason, count)| (vec![reason], count as f64))
 }
 
 fn in_use(sources: &[InUse]) -> impl Iterator<Item = (Vec<&str>, f64)> {

@@ -65,17 +65,47 @@ pub struct Placement {
     pub stand_ins: Vec<Member>,
     /// Containers that could not be looked at, though they run.
     pub errors: u64,
+    /// Containers that are not published, by their address.
+    pub hidden: HashSet<usize>,
 }
 
 impl Placement {
-    /// Every container but pods' sandboxes, and the process through which it is read.
+    /// Every container, those that are not published too.
+    pub fn containers(&self) -> impl Iterator<Item = &Arc<Container>> {
+        let namespaces = self.namespaces.iter();
+        let members = namespaces.flat_map(|namespace| &namespace.members);
+        members.chain(&self.host_network)
+    }
+
+    /// Leaves a container out of what is published. It keeps its place: what it owns is not given
+    /// to others.
+    pub fn hide(&mut self, container: &Arc<Container>) {
+        self.hidden.insert(Arc::as_ptr(container).addr());
+    }
+
+    /// Whether a container is published.
+    pub fn shows(&self, container: &Arc<Container>) -> bool {
+        self.hidden.is_empty() || !self.hidden.contains(&Arc::as_ptr(container).addr())
+    }
+
+    /// Whether any container of a namespace is published; else it need not be looked into.
+    pub fn shows_any(&self, namespace: &Namespace) -> bool {
+        self.hidden.is_empty() || namespace.members.iter().any(|member| self.shows(member))
+    }
+
+    /// Whether what belongs to a namespace as a whole is published: where its owner is, or, since
+    /// it stands under the pod's name, where any container of the pod is.
+    pub fn shows_namespace(&self, namespace: &Namespace) -> bool {
+        let owner = namespace.owner();
+        self.shows(owner) || (owner.pod.is_some() && self.shows_any(namespace))
+    }
+
+    /// Every container that is published but pods' sandboxes, and the process through which it is
+    /// read.
     pub fn workloads(&self) -> impl Iterator<Item = (&Arc<Container>, &Arc<Process>)> {
-        let members = self
-            .namespaces
-            .iter()
-            .flat_map(|namespace| &namespace.members);
-        let all = members.chain(&self.host_network);
-        all.filter(|container| !container.sandbox).map(|container| {
+        let all = self.containers();
+        let all = all.filter(|container| !container.sandbox && self.shows(container));
+        all.map(|container| {
             let mut stand_ins = self.stand_ins.iter();
             let stand_in = stand_ins.find(|(exited, _)| Arc::ptr_eq(exited, container));
             (
@@ -166,6 +196,7 @@ impl Placer {
             host_network: found.host_network,
             stand_ins: found.stand_ins,
             errors: found.errors,
+            hidden: HashSet::new(),
         }
     }
 

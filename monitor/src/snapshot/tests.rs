@@ -272,8 +272,7 @@ fn every_container_has_all_states_and_a_sandbox_only_what_is_its_own() {
         ],
         host_inode: 1,
         host_network: vec![Arc::clone(&agent)],
-        errors: 0,
-        stand_ins: Vec::new(),
+        ..Placement::default()
     };
     let rows = |reports_host| {
         let mut snapshot = Snapshot::merge(Samples {
@@ -312,4 +311,52 @@ fn every_container_has_all_states_and_a_sandbox_only_what_is_its_own() {
     assert_eq!(rows(false), expected);
     expected[4] = (10, 4.0);
     assert_eq!(rows(true), expected);
+}
+
+#[test]
+fn who_is_hidden_has_no_series_and_gives_its_own_to_nobody() {
+    let sandbox = in_pod("id1", "", 1);
+    let (proxy, app) = (in_pod("id2", "proxy", 2), in_pod("id3", "app", 3));
+    let (owner, joined) = (started("id4", "web", 4), started("id5", "joined", 5));
+    let agent = started("id6", "agent", 6);
+    let mut placement = Placement {
+        host_network: vec![Arc::clone(&agent)],
+        ..placement(vec![
+            namespace(41, None, vec![sandbox, Arc::clone(&proxy), app]),
+            namespace(42, None, vec![Arc::clone(&owner), joined]),
+        ])
+    };
+    for container in [&proxy, &owner, &agent] {
+        placement.hide(container);
+    }
+    let (metrics, snapshot) = merge(&placement, None);
+    assert_eq!(values(&metrics, USED), expected([("shop/cart-0/", 41)]));
+    let containers = [("shop/cart-0/", 1), ("shop/cart-0/app", 3), ("//joined", 5)];
+    assert_eq!(values(&metrics, TRANSITIONS), expected(containers));
+    assert_eq!(metrics.series(INFO).len(), 3);
+    // What is left out on purpose is no series lost.
+    assert_eq!(snapshot.dropped, 0);
+}
+
+#[test]
+fn series_are_kept_by_the_age_of_their_containers() {
+    let placement = placement(vec![
+        namespace(
+            41,
+            None,
+            vec![in_pod("id1", "", 3), in_pod("id2", "app", 4)],
+        ),
+        namespace(42, None, vec![started("id3", "web", 5)]),
+        namespace(43, None, vec![started("id4", "old", 2)]),
+    ]);
+    let (_, snapshot) = merge(&placement, None);
+    let mut text = String::new();
+    let total = render(&snapshot, &mut text);
+    // The youngest has three.
+    let dropped =
+        crate::metrics::shorten::shorten(&mut text, total - 1, &snapshot.ages(&placement));
+    assert_eq!(dropped, 3);
+    let metrics = Metrics::parse(&text).unwrap();
+    let left = [("shop/cart-0/", 41), ("//old", 43)];
+    assert_eq!(values(&metrics, USED), expected(left));
 }

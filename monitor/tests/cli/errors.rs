@@ -65,6 +65,22 @@ const WRONG: &[(&[&str], &[&str])] = &[
         &["--collector.netstat.fields", "group"],
     ),
     (
+        &["--container-include=web"],
+        &[
+            "--container-include web",
+            "no label \"web\"",
+            "namespace, pod",
+        ],
+    ),
+    (
+        &["--container-exclude=pod=a;namespace=~("],
+        &["--container-exclude namespace=~(", "group"],
+    ),
+    (
+        &["--container-exclude=image"],
+        &["--container-exclude image", "=~"],
+    ),
+    (
         &["--require-ebpf", "--no-collector.transitions"],
         &["--require-ebpf", "--no-collector.transitions"],
     ),
@@ -100,6 +116,12 @@ const WRONG: &[(&[&str], &[&str])] = &[
         &["--collector.counters=files"],
         &["--collector.counters", "'files'", "proc"],
     ),
+    (
+        &["--min-container-age=old"],
+        &["--min-container-age", "'old'"],
+    ),
+    (&["--limit.containers=-1"], &["--limit.containers", "'-1'"]),
+    (&["--limit.series=many"], &["--limit.series", "'many'"]),
     (&["--discovery=podman"], &["--discovery", "'podman'"]),
     (&["--log.level=loud"], &["--log.level", "'loud'"]),
     (&["--log.format=xml"], &["--log.format", "'xml'"]),

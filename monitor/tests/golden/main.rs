@@ -186,6 +186,7 @@ fn collect(tree: &mut Tree) -> Result<String> {
         inventory,
         scan: ScanMode::Always,
         host_network: true,
+        limits: Default::default(),
         files: files.to_vec(),
         schema,
         wants_transitions: false,

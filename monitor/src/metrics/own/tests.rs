@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{
     BuildInfo, CollectorStatus, DiscoveryStatus, EbpfStatus, OwnMetrics, OwnStatus, TcpLookStatus,
 };
+use crate::limits::LeftOut;
 use crate::metrics::tables::own::METRICS;
 
 fn own() -> OwnMetrics {
@@ -26,6 +27,11 @@ fn full() -> OwnStatus {
             errors: 3,
         }],
         containers: vec![("docker", 4), ("none", 1)],
+        left_out: LeftOut {
+            excluded: 23,
+            too_young: 24,
+            limit: 25,
+        },
         network_namespaces: 5,
         discovery: vec![DiscoveryStatus {
             runtime: "docker",

@@ -36,6 +36,14 @@ pub const CONTAINERS: Metric = Metric::gauge(
     SELF,
 );
 
+/// Containers that are not published.
+pub const CONTAINERS_DROPPED: Metric = Metric::gauge(
+    "container_monitor_containers_dropped",
+    "Running containers that are not published: excluded by a selector, too young, or over --limit.containers",
+    &["reason"],
+    SELF,
+);
+
 /// Network namespaces read.
 pub const NETWORK_NAMESPACES: Metric = Metric::gauge(
     "container_monitor_network_namespaces",
@@ -79,7 +87,7 @@ pub const SERIES: Metric = Metric::gauge(
 /// Series left out.
 pub const SERIES_DROPPED: Metric = Metric::counter(
     "container_monitor_series_dropped_total",
-    "Series left out because another network namespace has the same name, as while a pod's sandbox is being replaced",
+    "Series left out: over --limit.series, of a container with too many mounts, or because another network namespace has the same name, as while a pod's sandbox is being replaced",
     &[],
     SELF,
 );
@@ -243,6 +251,7 @@ pub const METRICS: &[Metric] = &[
     COLLECTOR_SUCCESS,
     COLLECTOR_DURATION,
     CONTAINERS,
+    CONTAINERS_DROPPED,
     NETWORK_NAMESPACES,
     DISCOVERY_UP,
     DISCOVERY_EVENTS,

@@ -49,8 +49,7 @@ fn sockets_are_their_cgroup_s_container_s_else_the_owner_s() {
         )],
         host_inode: HOST.inode,
         host_network: vec![container("cc", "agent")],
-        errors: 0,
-        stand_ins: Vec::new(),
+        ..Placement::default()
     };
     let cgroups = Cgroups::known(&[
         (10, Some("aa")),

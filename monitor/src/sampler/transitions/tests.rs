@@ -43,8 +43,7 @@ fn placement() -> Placement {
         ],
         host_inode: HOST.inode,
         host_network: vec![container("cc", "agent")],
-        errors: 0,
-        stand_ins: Vec::new(),
+        ..Placement::default()
     }
 }
 

@@ -1,5 +1,5 @@
 //! TCP sockets by state, asked over sock_diag in each network namespace: the numbers of the eBPF
-//! pass where that cannot run.
+//! pass where that cannot run. And UDP sockets, which no pass counts ([`udp`]).
 //!
 //! It costs more: for each namespace the kernel walks the whole host's table of TCP sockets, once a
 //! family, together half a millisecond where that table has 262,144 buckets. And it is not one
@@ -11,6 +11,7 @@ mod ask;
 mod captures;
 mod collect;
 pub mod message;
+pub mod udp;
 
 use std::io;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::procfs::Process;
 use crate::procfs::process::is_gone;
 
 pub use ask::DumpError;
-use collect::Collector;
+use ask::Question;
 
 /// How long the kernel may take for one namespace; it needs less than a microsecond a socket.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -63,19 +64,9 @@ pub struct Dump {
 /// Counts the TCP sockets of each namespace, one after the other, on a thread made for it. Nothing
 /// that is opened in a namespace is open after the visit. Needs `CAP_SYS_ADMIN`, to enter.
 pub fn dump(namespaces: &[Target<'_>]) -> Dump {
-    let processes: Vec<&Process> = namespaces.iter().map(|target| target.process).collect();
-    let visits = visit::in_each(&processes, |process| {
-        let before = process.netns_inode()?;
-        let sockets = ask::all_sockets(LIMIT);
-        let after = process.netns_inode()?;
-        Ok(Visit {
-            inodes: [before, after],
-            sockets,
-        })
-    });
     let mut dump = Dump::default();
-    for (target, visit) in namespaces.iter().zip(visits) {
-        let outcome = match judged(target.inode, visit) {
+    for (target, answer) in namespaces.iter().zip(ask_each::<ask::Tcp>(namespaces)) {
+        let outcome = match answer {
             Ok(Some(sockets)) => {
                 sockets.finish(target.netns, target.inode, &mut dump.table);
                 Outcome::Counted
@@ -88,16 +79,34 @@ pub fn dump(namespaces: &[Target<'_>]) -> Dump {
     dump
 }
 
+/// Asks in each namespace; `None` where the process was not there all the time.
+fn ask_each<Q: Question<Answer: Send>>(
+    namespaces: &[Target<'_>],
+) -> impl Iterator<Item = Result<Option<Q::Answer>, DumpError>> {
+    let processes: Vec<&Process> = namespaces.iter().map(|target| target.process).collect();
+    let visits = visit::in_each(&processes, |process| {
+        let before = process.netns_inode()?;
+        let sockets = ask::all_sockets::<Q>(LIMIT);
+        let after = process.netns_inode()?;
+        Ok(Visit {
+            inodes: [before, after],
+            sockets,
+        })
+    });
+    let visits = namespaces.iter().zip(visits);
+    visits.map(|(target, visit)| judged(target.inode, visit))
+}
+
 /// What came back from a namespace.
-struct Visit {
+struct Visit<T> {
     /// Where the process was before and after.
     inodes: [u64; 2],
-    sockets: Result<Collector, DumpError>,
+    sockets: Result<T, DumpError>,
 }
 
 /// The sockets found in namespace `inode`; `None` if the process was not there all the time, when
 /// errors mean no more than counts.
-fn judged(inode: u64, visit: io::Result<Visit>) -> Result<Option<Collector>, DumpError> {
+fn judged<T>(inode: u64, visit: io::Result<Visit<T>>) -> Result<Option<T>, DumpError> {
     match visit {
         Ok(visit) if visit.inodes == [inode; 2] => visit.sockets.map(Some),
         Ok(_) => Ok(None),

@@ -13,7 +13,7 @@ use rustix::net::{
 };
 
 use super::collect::Collector;
-use super::message::{End, ParseError, parse, request};
+use super::message::{self, End, ParseError, Progress, REQUEST_LEN};
 
 /// Room for a datagram. The kernel makes its datagrams as big as what the reader has room for, but
 /// no bigger than this (`netlink_dump`).
@@ -39,11 +39,17 @@ pub enum DumpError {
          where they are modules, inet_diag and tcp_diag loaded)"
     )]
     NoTcpDiag,
+    /// The same for UDP.
+    #[error(
+        "the kernel has no sock_diag for UDP (needs CONFIG_INET_DIAG and CONFIG_INET_UDP_DIAG; \
+         where they are modules, inet_diag and udp_diag loaded)"
+    )]
+    NoUdpDiag,
     /// The kernel refuses to answer.
-    #[error("the kernel does not list its TCP sockets: {0}")]
+    #[error("the kernel does not list its sockets: {0}")]
     Refused(#[source] io::Error),
     /// The answer did not end in time.
-    #[error("the kernel's list of TCP sockets did not end within {0:?}")]
+    #[error("the kernel's list of sockets did not end within {0:?}")]
     TimedOut(Duration),
     /// The kernel had no room for its answer, twice.
     #[error("the kernel dropped a part of its answer (ENOBUFS)")]
@@ -56,21 +62,56 @@ pub enum DumpError {
     Parse(#[from] ParseError),
 }
 
-/// Counts all TCP sockets of the calling thread's network namespace, within `limit`. If the
-/// kernel says that something went wrong on the way it is asked once more, and whatever it
-/// answers then is taken.
+/// What is asked, and what becomes of the answers.
+pub(super) trait Question {
+    /// What is made of the answers.
+    type Answer: Default;
+
+    /// The request for the sockets of a family.
+    fn request(family: Family) -> [u8; REQUEST_LEN];
+
+    /// Adds what a datagram tells.
+    fn add(datagram: &[u8], answer: &mut Self::Answer) -> Result<Progress, ParseError>;
+
+    /// The error that stands for `ENOENT`.
+    fn missing() -> DumpError;
+}
+
+/// TCP sockets by state.
+#[derive(Debug)]
+pub(super) struct Tcp;
+
+impl Question for Tcp {
+    type Answer = Collector;
+
+    fn request(family: Family) -> [u8; REQUEST_LEN] {
+        message::request(family)
+    }
+
+    fn add(datagram: &[u8], answer: &mut Collector) -> Result<Progress, ParseError> {
+        message::parse(datagram, |socket| answer.add(&socket))
+    }
+
+    fn missing() -> DumpError {
+        DumpError::NoTcpDiag
+    }
+}
+
+/// Counts all sockets of the calling thread's network namespace, within `limit`. If the kernel
+/// says that something went wrong on the way it is asked once more, and whatever it answers then
+/// is taken.
 ///
 /// # Errors
 /// See [`DumpError`].
-pub(super) fn all_sockets(limit: Duration) -> Result<Collector, DumpError> {
-    all_sockets_of(open, limit)
+pub(super) fn all_sockets<Q: Question>(limit: Duration) -> Result<Q::Answer, DumpError> {
+    all_sockets_of::<Q, _>(open, limit)
 }
 
 /// As [`all_sockets`], of whoever is at the other end of what `open` opens, for each attempt anew.
-pub(super) fn all_sockets_of<S: AsFd>(
+pub(super) fn all_sockets_of<Q: Question, S: AsFd>(
     mut open: impl FnMut() -> Result<S, DumpError>,
     limit: Duration,
-) -> Result<Collector, DumpError> {
+) -> Result<Q::Answer, DumpError> {
     let mut conversation = Conversation {
         limit,
         deadline: Instant::now() + limit,
@@ -79,10 +120,10 @@ pub(super) fn all_sockets_of<S: AsFd>(
     };
     let mut attempt = || {
         let socket = open()?;
-        let mut sockets = Collector::default();
+        let mut sockets = Q::Answer::default();
         conversation.interrupted = false;
         for family in Family::ALL {
-            conversation.ask(socket.as_fd(), family, &mut sockets)?;
+            conversation.ask::<Q>(socket.as_fd(), family, &mut sockets)?;
         }
         Ok((sockets, conversation.interrupted))
     };
@@ -121,24 +162,24 @@ struct Conversation {
 
 impl Conversation {
     /// Asks for the sockets of a family and adds them to `sockets`.
-    fn ask(
+    fn ask<Q: Question>(
         &mut self,
         socket: impl AsFd,
         family: Family,
-        sockets: &mut Collector,
+        sockets: &mut Q::Answer,
     ) -> Result<(), DumpError> {
-        send(&socket, &request(family), SendFlags::empty()).map_err(|error| match error {
+        send(&socket, &Q::request(family), SendFlags::empty()).map_err(|error| match error {
             Errno::NOBUFS => DumpError::Lost,
-            error => failed("ask for TCP sockets", error),
+            error => failed("ask for sockets", error),
         })?;
         loop {
             let datagram = self.receive(&socket)?;
-            let progress = parse(datagram, |socket| sockets.add(&socket))?;
+            let progress = Q::add(datagram, sockets)?;
             self.interrupted |= progress.interrupted;
             match progress.end {
                 None => {}
                 Some(End::Done) => return Ok(()),
-                Some(End::Error(libc::ENOENT)) => return Err(DumpError::NoTcpDiag),
+                Some(End::Error(libc::ENOENT)) => return Err(Q::missing()),
                 Some(End::Error(code)) => {
                     return Err(DumpError::Refused(io::Error::from_raw_os_error(code)));
                 }
@@ -160,7 +201,7 @@ impl Conversation {
                 // At the deadline the loop ends.
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(Errno::NOBUFS) => return Err(DumpError::Lost),
-                Err(source) => return Err(failed("receive TCP sockets", source)),
+                Err(source) => return Err(failed("receive sockets", source)),
             }
         };
         self.buffer

@@ -14,6 +14,7 @@
 //!   `CONFIG_SOCK_CGROUP_DATA`; so it does not serve to tell them. Nor does the socket's inode
 //!   number, 0 also for a connection that waits to be accepted.
 
+pub mod udp;
 mod wire;
 
 use monitor_ebpf::{Family, TcpState};
@@ -117,10 +118,19 @@ pub enum End {
     Error(i32),
 }
 
+/// The bytes of a request.
+pub const REQUEST_LEN: usize = HEADER + REQUEST;
+
 /// The request for all TCP sockets of a family.
-pub fn request(family: Family) -> [u8; HEADER + REQUEST] {
-    let mut request = [0; HEADER + REQUEST];
-    let length = (HEADER + REQUEST) as u32;
+pub fn request(family: Family) -> [u8; REQUEST_LEN] {
+    request_of(family, libc::IPPROTO_TCP as u8, 0, STATES)
+}
+
+/// The request for the sockets of a family and protocol that are in one of `states`, with the
+/// attributes that `extensions` names, a bit each.
+fn request_of(family: Family, protocol: u8, extensions: u8, states: u32) -> [u8; REQUEST_LEN] {
+    let mut request = [0; REQUEST_LEN];
+    let length = REQUEST_LEN as u32;
     request[..4].copy_from_slice(&length.to_ne_bytes());
     request[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     request[6..8].copy_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
@@ -129,8 +139,9 @@ pub fn request(family: Family) -> [u8; HEADER + REQUEST] {
         Family::Ipv4 => libc::AF_INET as u8,
         Family::Ipv6 => libc::AF_INET6 as u8,
     };
-    body[1] = libc::IPPROTO_TCP as u8;
-    body[4..8].copy_from_slice(&STATES.to_ne_bytes());
+    body[1] = protocol;
+    body[2] = extensions;
+    body[4..8].copy_from_slice(&states.to_ne_bytes());
     request
 }
 
@@ -141,6 +152,18 @@ pub fn request(family: Family) -> [u8; HEADER + REQUEST] {
 /// The datagram is no answer to [`request`], or was cut. What was visited before the error is then
 /// not to be trusted.
 pub fn parse(datagram: &[u8], mut visit: impl FnMut(Socket)) -> Result<Progress, ParseError> {
+    each(datagram, |message, at| {
+        visit(parse_socket(message, at)?);
+        Ok(())
+    })
+}
+
+/// Calls `visit` with every message of a datagram that is a socket's, and where it begins: it ends
+/// with the slice.
+fn each(
+    datagram: &[u8],
+    mut visit: impl FnMut(&[u8], usize) -> Result<(), ParseError>,
+) -> Result<Progress, ParseError> {
     let mut progress = Progress::default();
     let mut at = 0;
     // The kernel never sends an empty datagram: without a header nothing is right.
@@ -152,7 +175,7 @@ pub fn parse(datagram: &[u8], mut visit: impl FnMut(Socket)) -> Result<Progress,
         let message = &datagram[..end(datagram, at, length, HEADER, "the message")?];
         progress.interrupted |= flags & NLM_F_DUMP_INTR != 0;
         match kind {
-            SOCK_DIAG_BY_FAMILY => visit(parse_socket(message, at)?),
+            SOCK_DIAG_BY_FAMILY => visit(message, at)?,
             NLMSG_ERROR | NLMSG_DONE => {
                 let code: [u8; 4] = bytes(message, at + HEADER, "an error code")?;
                 progress.end = match i32::from_ne_bytes(code) {
@@ -178,11 +201,7 @@ pub fn parse(datagram: &[u8], mut visit: impl FnMut(Socket)) -> Result<Progress,
 fn parse_socket(message: &[u8], at: usize) -> Result<Socket, ParseError> {
     let body: [u8; SOCKET] = bytes(message, at + HEADER, "a socket")?;
     let [family, state, timer, ..] = body;
-    let family = match i32::from(family) {
-        libc::AF_INET => Family::Ipv4,
-        libc::AF_INET6 => Family::Ipv6,
-        _ => return Err(ParseError::Family { at, family }),
-    };
+    let family = parse_family(family, at)?;
     if !(TcpState::Established as u8..=TcpState::Closing as u8).contains(&state) {
         return Err(ParseError::State { at, state });
     }
@@ -208,6 +227,14 @@ fn parse_socket(message: &[u8], at: usize) -> Result<Socket, ParseError> {
     })
 }
 
+fn parse_family(family: u8, at: usize) -> Result<Family, ParseError> {
+    match i32::from(family) {
+        libc::AF_INET => Ok(Family::Ipv4),
+        libc::AF_INET6 => Ok(Family::Ipv6),
+        _ => Err(ParseError::Family { at, family }),
+    }
+}
+
 /// What the attributes of a socket say.
 #[derive(Default)]
 struct Attributes {
@@ -217,24 +244,42 @@ struct Attributes {
 
 impl Attributes {
     /// Parses the attributes from `at` to the end of `message`.
-    fn parse(message: &[u8], mut at: usize) -> Result<Self, ParseError> {
+    fn parse(message: &[u8], at: usize) -> Result<Self, ParseError> {
         let mut attributes = Self::default();
-        while at < message.len() {
-            let header: [u8; ATTRIBUTE] = bytes(message, at, "an attribute header")?;
-            let length = usize::from(u16_at(&header, 0));
-            let attribute = &message[..end(message, at, length, ATTRIBUTE, "the attribute")?];
-            match u16_at(&header, 2) & ATTRIBUTE_TYPE {
+        each_attribute(message, at, |kind, attribute, at| {
+            match kind {
                 INET_DIAG_SHUTDOWN => attributes.has_shutdown = true,
                 INET_DIAG_CGROUP_ID => {
-                    let id = bytes(attribute, at + ATTRIBUTE, "a cgroup id")?;
+                    let id = bytes(attribute, at, "a cgroup id")?;
                     attributes.cgroup = u64::from_ne_bytes(id);
                 }
                 _ => {}
             }
-            at = attribute.len().next_multiple_of(ALIGNMENT);
-        }
+            Ok(())
+        })?;
         Ok(attributes)
     }
+}
+
+/// Calls `visit` with the type of each attribute from `at` to the end of `message`, the message up
+/// to the attribute's end, and where its value begins.
+fn each_attribute(
+    message: &[u8],
+    mut at: usize,
+    mut visit: impl FnMut(u16, &[u8], usize) -> Result<(), ParseError>,
+) -> Result<(), ParseError> {
+    while at < message.len() {
+        let header: [u8; ATTRIBUTE] = bytes(message, at, "an attribute header")?;
+        let length = usize::from(u16_at(&header, 0));
+        let attribute = &message[..end(message, at, length, ATTRIBUTE, "the attribute")?];
+        visit(
+            u16_at(&header, 2) & ATTRIBUTE_TYPE,
+            attribute,
+            at + ATTRIBUTE,
+        )?;
+        at = attribute.len().next_multiple_of(ALIGNMENT);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

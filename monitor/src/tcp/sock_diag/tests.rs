@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use monitor_ebpf::{Family, TcpState};
 
-use super::ask::all_sockets_of;
+use super::ask::{self, all_sockets_of};
 use super::captures::{CGROUP, DONE, IPV4, IPV6, NO_INET_DIAG, NO_TCP_DIAG};
+use super::collect::Collector;
 use super::*;
 use crate::tcp::StateCounts;
 
@@ -28,7 +29,7 @@ fn talk(
 ) -> (Result<SocketTable, DumpError>, usize) {
     let mut asked = 0;
     let mut kernels = Vec::new();
-    let result = all_sockets_of(
+    let result = all_sockets_of::<ask::Tcp, _>(
         || {
             let attempt = attempts[asked].as_ref();
             asked += 1;
@@ -118,7 +119,7 @@ fn a_missing_module_is_no_process_that_is_gone() {
         assert_eq!(asked, 1);
         let visit = Visit {
             inodes: [5, 5],
-            sockets: Err(error),
+            sockets: Err::<Collector, _>(error),
         };
         let judged = judged(5, Ok(visit));
         assert!(matches!(judged, Err(DumpError::NoTcpDiag)), "{judged:?}");
@@ -156,7 +157,7 @@ fn a_kernel_that_never_ends_is_given_up() {
     let limit = Duration::from_millis(100);
     let start = Instant::now();
     let mut senders = Vec::new();
-    let result = all_sockets_of(
+    let result = all_sockets_of::<ask::Tcp, _>(
         || {
             let (ours, kernel) = UnixDatagram::pair().unwrap();
             senders.push(thread::spawn(move || while kernel.send(IPV4).is_ok() {}));
@@ -185,13 +186,19 @@ fn what_was_counted_elsewhere_is_thrown_away() {
     assert!(matches!(judged(5, visit(6, 6)), Ok(None)));
     let failed = Visit {
         inodes: [5, 6],
-        sockets: Err(DumpError::Lost),
+        sockets: Err::<Collector, _>(DumpError::Lost),
     };
     assert!(matches!(judged(5, Ok(failed)), Ok(None)));
     let error = |code| Err(io::Error::from_raw_os_error(code));
-    assert!(matches!(judged(5, error(libc::ENOENT)), Ok(None)));
-    assert!(matches!(judged(5, error(libc::ESRCH)), Ok(None)));
-    let refused = judged(5, error(libc::EPERM));
+    assert!(matches!(
+        judged::<Collector>(5, error(libc::ENOENT)),
+        Ok(None)
+    ));
+    assert!(matches!(
+        judged::<Collector>(5, error(libc::ESRCH)),
+        Ok(None)
+    ));
+    let refused = judged::<Collector>(5, error(libc::EPERM));
     assert!(matches!(refused, Err(DumpError::Enter(_))), "{refused:?}");
 }
 

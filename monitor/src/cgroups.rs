@@ -4,6 +4,8 @@
 //! 5.5). The tree is searched by names, not by paths from `/proc`, so that it works from within
 //! another cgroup namespace too.
 
+pub mod paths;
+
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

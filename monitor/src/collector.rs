@@ -3,6 +3,7 @@
 //! It blocks on `/proc` and on the kernel, so it runs on a thread of its own, never on the one
 //! that serves HTTP.
 
+mod cadvisor;
 mod files;
 mod host;
 mod progress;
@@ -15,6 +16,8 @@ use std::time::{Instant, SystemTime};
 
 use tracing::warn;
 
+use self::cadvisor::CadvisorSample;
+pub use self::cadvisor::{CADVISOR, Cadvisor};
 pub use self::files::{DISK_IO, FILESYSTEM, FileSamplers, WRITABLE_LAYER};
 pub use self::progress::Progress;
 use self::report::Errors;
@@ -73,6 +76,8 @@ pub struct Parts {
     pub facts: FactReader,
     /// What asks containers' files.
     pub file_samplers: FileSamplers,
+    /// What has cAdvisor's names, where it is wanted.
+    pub cadvisor: Option<Cadvisor>,
     /// Whose a cgroup is.
     pub cgroups: Cgroups,
     /// Whether the kernel gives cookies to namespaces.
@@ -164,7 +169,6 @@ impl Collector {
         let placement = self.place(&mut status);
         progress.publish(&status);
         let snapshot = self.sample(&placement, &mut status);
-        status.series += progress.write(|out| snapshot.render_sockets(out));
         let too_many = progress.shorten();
         if too_many > 0 && !std::mem::replace(&mut self.was_limited, true) {
             warn!(
@@ -192,6 +196,7 @@ impl Collector {
             (is_kernel, report::COUNTERS),
             (parts.wants_transitions, TRANSITIONS),
             (looks, TCP_STATES),
+            (parts.cadvisor.is_some(), CADVISOR),
         ];
         let others = others.into_iter().filter(|(is_on, _)| *is_on);
         let others = others.map(|(_, name)| name);
@@ -260,6 +265,7 @@ impl Collector {
             procfs,
             schema,
             file_samplers,
+            cadvisor,
             ..
         } = parts;
         let start = Instant::now();
@@ -283,18 +289,21 @@ impl Collector {
             (true, true) => (Some(around), None),
             (true, false) => (None, Some(around)),
         };
-        let (mut snapshot, facts, looked) = thread::scope(|scope| {
+        let (mut snapshot, facts, looked, compatible) = thread::scope(|scope| {
             let asking = scope.spawn(|| file_samplers.sample(placement));
             let looking = now.map(|around| scope.spawn(|| tcp_states.look(around)));
             let samples = counters.read(walk, read);
             report::counters(&samples, read.len() as u64, was_kernel, errors, status);
-            let mut read = samples.namespaces.counters;
-            let facts: Vec<_> = read
+            let mut found = samples.namespaces.counters;
+            let compatible = cadvisor
+                .as_mut()
+                .map(|cadvisor| cadvisor.sample(placement, read, &found));
+            let facts: Vec<_> = found
                 .iter()
                 .map(|counters| counters.as_ref().map(|counters| parts.facts.of(counters)))
                 .collect();
             let host_namespace = if parts.host_network {
-                read.pop().flatten()
+                found.pop().flatten()
             } else {
                 None
             };
@@ -305,13 +314,14 @@ impl Collector {
             };
             let mut snapshot = Snapshot::merge(Samples {
                 placement,
-                namespaces: in_place(placement, read),
+                namespaces: in_place(placement, found),
                 host_namespace,
                 transitions,
                 host: host::sample(procfs, init, buffer),
             });
             if let Some(limit) = parts.limits.series {
-                progress.limit(limit, snapshot.ages(placement));
+                let compatible = compatible.iter().flat_map(CadvisorSample::owners);
+                progress.limit(limit, snapshot.ages(placement, compatible));
             }
             status.series = progress.write(|out| {
                 snapshot.render_namespaces(schema, out) + snapshot.render_containers(out)
@@ -320,7 +330,7 @@ impl Collector {
             join(asking).add_to(&mut snapshot, errors, status);
             status.series += progress.write(|out| snapshot.render_files(out));
             progress.publish(status);
-            (snapshot, facts, looking.map(join))
+            (snapshot, facts, looking.map(join), compatible)
         });
         let looked = looked.or_else(|| later.map(|around| tcp_states.look(around)));
         report::counters_source(counters.source(), status);
@@ -348,6 +358,18 @@ impl Collector {
         report::tcp_states(tcp_states, status);
         if let Some(sample) = tcp_states.sample(placement, *host, cgroups, start) {
             snapshot.add_sockets(placement, sample, parts.host_network);
+        }
+        status.series += progress.write(|out| snapshot.render_sockets(out));
+        if let Some((cadvisor, mut sample)) = cadvisor.as_ref().zip(compatible) {
+            if let Some(states) = tcp_states.namespaces(placement, *host) {
+                sample.add_tcp(&states);
+            }
+            // One namespace that fails is an error; the collector has failed when all do.
+            let (failed, took) = (sample.errors, sample.duration);
+            let success = failed == 0 || failed < sample.len() as u64;
+            let row = errors.row(CADVISOR, success, took, failed);
+            status.collectors.push(row);
+            status.series += progress.write(|out| cadvisor.render(sample, out));
         }
         snapshot
     }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use regex_lite::Regex;
 
 use crate::cli::{CounterOrigin, LogFormat, LogLevel, ServeArgs, TcpStates};
-use crate::collector::{DISK_IO, FILESYSTEM, TRANSITIONS, WRITABLE_LAYER};
+use crate::collector::{CADVISOR, DISK_IO, FILESYSTEM, TRANSITIONS, WRITABLE_LAYER};
 use crate::discovery::cri;
 use crate::discovery::docker::EndpointError;
 use crate::discovery::scan::ScanMode;
@@ -84,6 +84,11 @@ pub const COLLECTORS: &[CollectorFlag] = &[
         name: DISK_IO,
         help: "What each container reads from block devices and writes to them",
         default: true,
+    },
+    CollectorFlag {
+        name: CADVISOR,
+        help: "What is there under the names of cAdvisor too, for its dashboards: TCP, UDP, sockets",
+        default: false,
     },
 ];
 
@@ -190,6 +195,8 @@ pub struct Config {
     pub layer_budget: Option<u32>,
     /// Whether input and output are read.
     pub disk_io: bool,
+    /// Whether the names of cAdvisor are published.
+    pub cadvisor: bool,
     /// Where the namespaces' counters come from.
     pub counters: CountersMode,
     /// More fields to publish.
@@ -227,12 +234,14 @@ impl Config {
         let filesystem = is_on(FILESYSTEM).then_some(rules);
         let layer_budget = is_on(WRITABLE_LAYER).then_some(args.filesystem.layer_budget);
         let disk_io = is_on(DISK_IO);
+        let cadvisor = is_on(CADVISOR);
         if files.is_empty()
             && !transitions
             && tcp_states == TcpStatesMode::Off
             && filesystem.is_none()
             && layer_budget.is_none()
             && !disk_io
+            && !cadvisor
         {
             return Err(ConfigError::NothingToCollect);
         }
@@ -262,6 +271,7 @@ impl Config {
             filesystem,
             layer_budget,
             disk_io,
+            cadvisor,
             counters: match args.counters {
                 CounterOrigin::Auto => CountersMode::Auto,
                 CounterOrigin::Kernel => CountersMode::Kernel,

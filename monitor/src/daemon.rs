@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::cgroups::Cgroups;
-use crate::collector::{Collector, FileSamplers, Parts};
+use crate::collector::{Cadvisor, Collector, FileSamplers, Parts};
 use crate::config::Config;
 use crate::discovery::Inventory;
 use crate::disk::DiskSampler;
@@ -77,7 +77,10 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         .host_process()
         .and_then(|init| init.netns_inode())
         .context(OUT_OF_REACH)?;
-    let schema = schema(&config, &procfs)?;
+    let mut schema = schema(&config, &procfs)?;
+    if config.cadvisor {
+        schema.add_cadvisor();
+    }
     let owners = Arc::new(Owners::new(&schema, config.collectors()));
     let mut programs = Programs::load(&config, cookies)?;
     forward_warnings(programs.transitions.as_mut());
@@ -96,6 +99,9 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let file_samplers = file_samplers(&config, &init)?;
     let mut collector = Collector::new(Parts {
         file_samplers,
+        cadvisor: config
+            .cadvisor
+            .then(|| Cadvisor::new(&schema, Arc::clone(&init))),
         tcp_states: TcpStateSampler::new(
             config.tcp_states,
             programs.finds_sockets,

@@ -290,8 +290,12 @@ impl Snapshot {
 
 impl Snapshot {
     /// Whose series are kept where there are too many: those of the oldest containers, and with
-    /// its owner what belongs to a namespace.
-    pub fn ages(&self, placement: &Placement) -> Ages {
+    /// its owner what belongs to a namespace; `others` are labels that stand for a container too.
+    pub fn ages<'a>(
+        &self,
+        placement: &Placement,
+        others: impl IntoIterator<Item = (&'a Arc<Container>, &'a Labels)>,
+    ) -> Ages {
         let mut containers: Vec<&Arc<Container>> = placement.containers().collect();
         containers.sort_by(|one, other| age_order(one).cmp(&age_order(other)));
         let mut ages = Ages::default();
@@ -303,6 +307,11 @@ impl Snapshot {
         for owner in placement.namespaces.iter().map(Namespace::owner) {
             if let Some(place) = places.get(&Arc::as_ptr(owner)) {
                 ages.add(&self.names.namespace_identity(owner).labels(), *place);
+            }
+        }
+        for (container, labels) in others {
+            if let Some(place) = places.get(&Arc::as_ptr(container)) {
+                ages.add(labels, *place);
             }
         }
         ages

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Config, ConfigError};
 use crate::cli::{WebArgs, WebFileArg};
-use crate::collector::{TCP_STATES, TRANSITIONS};
+use crate::collector::{CADVISOR, DISK_IO, FILESYSTEM, TCP_STATES, TRANSITIONS, WRITABLE_LAYER};
 use crate::sampler::tcp_states::TcpStatesMode;
 use crate::serve::web::Loaded;
 
@@ -40,7 +40,14 @@ impl Config {
     pub fn collectors(&self) -> impl Iterator<Item = &'static str> {
         let files = self.files.iter().map(|file| file.name());
         let transitions = self.transitions.then_some(TRANSITIONS);
-        let is_on = self.tcp_states != TcpStatesMode::Off;
-        files.chain(transitions).chain(is_on.then_some(TCP_STATES))
+        let others = [
+            (self.tcp_states != TcpStatesMode::Off, TCP_STATES),
+            (self.filesystem.is_some(), FILESYSTEM),
+            (self.layer_budget.is_some(), WRITABLE_LAYER),
+            (self.disk_io, DISK_IO),
+            (self.cadvisor, CADVISOR),
+        ];
+        let others = others.into_iter().filter(|(is_on, _)| *is_on);
+        files.chain(transitions).chain(others.map(|(_, name)| name))
     }
 }

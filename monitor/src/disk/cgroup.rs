@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cgroups::paths::of_container;
 use crate::procfs::cgroup::{Membership, memberships};
 
 /// Folders below sysfs where hosts mount the controller of cgroup v1.
@@ -41,16 +42,8 @@ pub fn folder(sysfs: &Path, text: &[u8], id: &str) -> Option<Folder> {
     Some(Folder::Two(below(&root, line.path, id)?))
 }
 
-/// The part of `path` down to the folder that is named after the container; what is below it the
-/// container made itself.
 fn below(root: &Path, path: &[u8], id: &str) -> Option<PathBuf> {
-    let path = std::str::from_utf8(path).ok()?;
-    if id.is_empty() || path.split('/').any(|name| name == "..") {
-        return None;
-    }
-    let at = path.find(id)?;
-    let end = path[at..].find('/').map_or(path.len(), |slash| at + slash);
-    Some(root.join(path[..end].trim_start_matches('/')))
+    Some(root.join(of_container(path, id)?.trim_start_matches('/')))
 }
 
 #[cfg(test)]

@@ -3,16 +3,15 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tracing::debug;
 
 use super::cgroup::{Folder, folder};
 use super::stat::{ByDevice, Counted, Traffic, blkio, io_stat};
+use crate::cgroups::paths::see_host_s_paths;
 use crate::container::Container;
 use crate::metrics::Tail;
 use crate::netns::Placement;
@@ -79,7 +78,7 @@ impl DiskSampler {
             let key = Arc::as_ptr(process).addr();
             if !self.known.contains_key(&key) {
                 if !std::mem::replace(&mut sees_paths, true) {
-                    self.see_host_s_paths();
+                    see_host_s_paths(&self.init);
                 }
                 let folder = self.folder(container, process);
                 let process = Arc::clone(process);
@@ -121,17 +120,6 @@ impl DiskSampler {
         self.known.retain(|_, known| known.is_wanted);
         sample.duration = start.elapsed();
         sample
-    }
-
-    /// From within a cgroup namespace of our own the kernel shows other paths.
-    fn see_host_s_paths(&self) {
-        let moved = self.init.open_cgroup_namespace().and_then(|namespace| {
-            let kind = LinkNameSpaceType::ControlGroup;
-            Ok(move_into_link_name_space(namespace.as_fd(), Some(kind))?)
-        });
-        if let Err(error) = moved {
-            debug!(%error, "not in the host's cgroup namespace");
-        }
     }
 
     fn folder(&mut self, container: &Container, process: &Process) -> Option<Folder> {

@@ -6,6 +6,7 @@
 //! file of `/proc` (but the process metrics of the `prometheus` crate, which read
 //! `/proc/self`), and nothing decides which container a number belongs to.
 
+pub mod cadvisor;
 pub mod disk;
 pub mod encoder;
 pub mod exposition;
@@ -24,6 +25,7 @@ pub mod shorten;
 mod sockets;
 pub mod tables;
 
+pub use cadvisor::{CadvisorFamilies, CadvisorLabels, CadvisorRow};
 pub use disk::DiskRow;
 pub use encoder::Encoder;
 pub use exposition::Exposition;

@@ -6,9 +6,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::exposition::{Exposition, Family, Sample};
-use super::tables::{CounterFile, Metric, container, disk, filesystem, host, namespace};
+use super::tables::{CounterFile, Metric, cadvisor, container, disk, filesystem, host, namespace};
 use super::{Kind, Schema};
-use crate::collector::{DISK_IO, FILESYSTEM, WRITABLE_LAYER};
+use crate::collector::{CADVISOR, DISK_IO, FILESYSTEM, WRITABLE_LAYER};
 
 /// Finding and placing containers, and what is known of them.
 const DISCOVERY: &str = "discovery";
@@ -74,7 +74,8 @@ impl Owners {
                     .iter()
                     .map(|metric| (metric, WRITABLE_LAYER)),
             )
-            .chain(disk::METRICS.iter().map(|metric| (metric, DISK_IO)));
+            .chain(disk::METRICS.iter().map(|metric| (metric, DISK_IO)))
+            .chain(cadvisor::METRICS.iter().map(|metric| (metric, CADVISOR)));
         families.extend(
             of_tables.map(|(metric, name)| (metric.name.to_owned(), Owner::Collector(name))),
         );

@@ -13,6 +13,7 @@ use super::encoder::{Encoder, header};
 use super::labels::{Labels, Tail};
 use super::names;
 use super::reader::FileReader;
+use super::tables::cadvisor::ADVANCED;
 use super::tables::namespace::METRICS;
 use super::tables::{CounterFile, Kind};
 use crate::procfs::{Number, ParseError, mib, snmp6};
@@ -170,6 +171,23 @@ impl Schema {
         });
     }
 
+    /// Gives slots to the fields that only the names of cAdvisor show, and that have none yet: they
+    /// are read, and are in no family of the schema's own.
+    pub fn add_cadvisor(&mut self) {
+        for (file, group, fields) in ADVANCED {
+            for field in fields {
+                if self.slot(file, group, field).is_none() {
+                    self.add_slot(SlotSource {
+                        file,
+                        group: group.into(),
+                        field: (*field).into(),
+                        kind: names::kind(group, field),
+                    });
+                }
+            }
+        }
+    }
+
     fn add_slot(&mut self, source: SlotSource) -> usize {
         let slot = self.slots.len();
         let key = (source.file, source.group.clone(), source.field.clone());
@@ -183,7 +201,7 @@ impl Schema {
         &self.slots
     }
 
-    /// The slot of a field, where it is published.
+    /// The slot of a field, where it is read.
     pub fn slot(&self, file: CounterFile, group: &str, field: &str) -> Option<usize> {
         self.by_source
             .get(&(file, group.to_owned().into(), field.to_owned().into()))

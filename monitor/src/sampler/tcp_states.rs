@@ -5,9 +5,11 @@
 //! often. Whose the sockets are is decided at every scrape.
 
 mod judge;
+mod namespaces;
 mod pace;
 mod self_test;
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ use monitor_ebpf::Key;
 use tracing::{debug, warn};
 
 use self::judge::Judge;
+pub use self::namespaces::NamespaceStates;
 pub use self::pace::Pace;
 use super::counters::NamedTarget;
 use super::places::{HostNamespace, Places, Subject, Tally};
@@ -77,6 +80,8 @@ impl TcpStatesSource {
 pub struct Look {
     table: SocketTable,
     has_cookie: bool,
+    /// Inode numbers of the namespaces that were looked at.
+    counted: HashSet<u64>,
     /// When it was begun.
     pub taken: Instant,
     /// Kernel time that it took.
@@ -294,6 +299,7 @@ fn kernel_look(around: Surroundings<'_>) -> io::Result<Look> {
         folded: pass.trouble.folded,
         table: pass.table,
         has_cookie: passes.has_cookie(),
+        counted: namespaces.namespaces.iter().map(|one| one.inode).collect(),
         taken,
         duration: pass.duration,
         longest_slice: pass.longest_slice,
@@ -316,6 +322,12 @@ fn sock_diag_look(targets: &[NamedTarget<'_>]) -> io::Result<Look> {
     let mut dump = sock_diag::dump(&asked);
     listeners::limit_ports(&mut dump.table.listeners);
     let duration = taken.elapsed();
+    let outcomes = asked.iter().zip(&dump.outcomes);
+    let counted: HashSet<u64> = outcomes
+        .filter(|(_, outcome)| matches!(outcome, Outcome::Counted))
+        .map(|(target, _)| target.inode)
+        .collect();
+    let look = |table, errors| look_of(table, counted, taken, duration, errors);
     let mut errors = dump.outcomes.iter().filter_map(|outcome| match outcome {
         Outcome::Failed(error) => Some(error),
         Outcome::Counted | Outcome::Gone => None,
@@ -326,18 +338,25 @@ fn sock_diag_look(targets: &[NamedTarget<'_>]) -> io::Result<Look> {
             return Err(io::Error::other(error.to_string()));
         }
         debug!(%error, others, "sockets of a network namespace cannot be counted");
-        return Ok(look_of(dump.table, taken, duration, others as u64 + 1));
+        return Ok(look(dump.table, others as u64 + 1));
     }
-    Ok(look_of(dump.table, taken, duration, 0))
+    Ok(look(dump.table, 0))
 }
 
-fn look_of(table: SocketTable, taken: Instant, duration: Duration, errors: u64) -> Look {
+fn look_of(
+    table: SocketTable,
+    counted: HashSet<u64>,
+    taken: Instant,
+    duration: Duration,
+    errors: u64,
+) -> Look {
     Look {
         sockets: total(&table),
         folded: 0,
         table,
         // A namespace whose cookie is not known stands under its inode number.
         has_cookie: true,
+        counted,
         taken,
         duration,
         longest_slice: Duration::ZERO,

@@ -8,6 +8,7 @@
 //! can't run, [`mod@require`] says so and the test is skipped, or fails where skips are forbidden.
 
 mod bridge;
+pub mod cadvisor;
 pub mod cgroup;
 pub mod chaos;
 pub mod child;

@@ -177,6 +177,7 @@ fn collect(tree: &mut Tree) -> Result<String> {
     };
     let mut collector = Collector::new(Parts {
         file_samplers: FileSamplers::default(),
+        cadvisor: None,
         // No socket is looked for: these processes are files.
         tcp_states: TcpStateSampler::new(TcpStatesMode::Off, false, pace, &schema, &files),
         facts: FactReader::new(&schema, &files),

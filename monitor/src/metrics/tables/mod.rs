@@ -4,6 +4,7 @@
 //! shipped. Values are not here: [`schema`](super::schema), [`host`](super::host) and
 //! [`own`](super::own) bring them.
 
+pub mod cadvisor;
 pub mod container;
 pub mod disk;
 pub mod filesystem;

@@ -129,7 +129,13 @@ fn deceived(mode: TcpStatesMode) -> TcpStateSampler {
             listeners: Vec::new(),
         };
         let before = facts.read(&process);
-        sampler.last = Some(look_of(table, Instant::now(), Duration::ZERO, 0));
+        sampler.last = Some(look_of(
+            table,
+            HashSet::new(),
+            Instant::now(),
+            Duration::ZERO,
+            0,
+        ));
         sampler.compare(&targets, &[before]);
         if sampler.source() == TcpStatesSource::SockDiag {
             // Nothing of what was wrong is published.
@@ -152,4 +158,46 @@ fn tables_that_show_what_is_not_there_are_given_up() {
 fn tables_that_were_asked_for_by_name_stay() {
     let sampler = deceived(TcpStatesMode::Kernel);
     assert_eq!(sampler.source(), TcpStatesSource::Kernel);
+}
+
+#[test]
+fn a_namespace_has_all_its_sockets_and_one_that_was_not_looked_at_none() {
+    let (owner, member) = (container("id1", "web"), container("id2", "side"));
+    let placement = Placement {
+        namespaces: vec![
+            namespace(2, Some(1002), vec![owner, member]),
+            namespace(3, Some(1003), vec![container("", "idle")]),
+            namespace(4, Some(1004), vec![container("", "unseen")]),
+        ],
+        host_inode: HOST.inode,
+        ..Placement::default()
+    };
+    let table = SocketTable {
+        entries: vec![
+            entry(1002, 2, 0, 1),
+            entry(1002, 2, 77, 2),
+            entry(1001, 1, 0, 40),
+            entry(1009, 9, 0, 500),
+        ],
+        listeners: Vec::new(),
+    };
+    let schema = Schema::new();
+    let pace = Pace {
+        min_interval: Duration::ZERO,
+        max_duration: Duration::ZERO,
+    };
+    let mut sampler = TcpStateSampler::new(
+        TcpStatesMode::SockDiag,
+        false,
+        pace,
+        &schema,
+        &CounterFile::ALL,
+    );
+    assert!(sampler.namespaces(&placement, HOST).is_none());
+    let counted = HashSet::from([1, 2, 3]);
+    sampler.last = Some(look_of(table, counted, Instant::now(), Duration::ZERO, 0));
+    let states = sampler.namespaces(&placement, HOST).unwrap();
+    let total = |inode| states.of(inode).map(|counts| counts.total());
+    let found = [1, 2, 3, 4, 9].map(total);
+    assert_eq!(found, [Some(40), Some(3), Some(0), None, None]);
 }

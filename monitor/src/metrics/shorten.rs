@@ -13,8 +13,9 @@ use super::labels::Labels;
 /// How many labels say whose a series is: namespace, pod and container.
 const IDENTITY: usize = 3;
 
-/// The label that says it where it comes first, alone: see [`cadvisor`](super::cadvisor).
+/// What the labels of [`cadvisor`](super::cadvisor) begin with, and how many those are.
 const ID: &str = "id=\"";
+const CADVISOR: usize = 6;
 
 /// The owners of series, in the order in which they are kept.
 #[derive(Clone, Debug, Default)]
@@ -25,8 +26,8 @@ pub struct Ages {
 }
 
 impl Ages {
-    /// Adds the series that begin with `labels`, an identity or the label `id`, to those of the
-    /// owner at `place`, 0 for the oldest. Labels that are there already stay where they are.
+    /// Adds the series that begin with `labels`, an identity or cAdvisor's, to those of the owner
+    /// at `place`, 0 for the oldest. Labels that are there already stay where they are.
     pub fn add(&mut self, labels: &Labels, place: usize) {
         self.count = self.count.max(place + 1);
         if let Some(key) = key(labels.as_str()) {
@@ -43,7 +44,11 @@ impl Ages {
 /// The labels that say whose a series is, of the text of its labels from the brace on.
 fn key(labels: &str) -> Option<&str> {
     let labels = labels.strip_prefix('{')?;
-    let wanted = if labels.starts_with(ID) { 1 } else { IDENTITY };
+    let wanted = if labels.starts_with(ID) {
+        CADVISOR
+    } else {
+        IDENTITY
+    };
     let mut at = 0;
     for _ in 0..wanted {
         let value = at + labels[at..].find("=\"")? + 2;

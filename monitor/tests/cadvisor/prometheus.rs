@@ -46,7 +46,10 @@ fn dashboards_for_cadvisor_are_answered() -> Result<()> {
     testkit::require!(containerd::programs());
     let containerd = Containerd::start()?;
     let web = containerd.run_pod(&PodSpec::new("shop", "web-0"))?;
-    containerd.run_container(&web, &ContainerSpec::new("server", &["serve", "80"]))?;
+    containerd.run_container(
+        &web,
+        &ContainerSpec::new("server", &["serve", "0.0.0.0:80"]),
+    )?;
     let connect = ["connect", "127.0.0.1:80", "10", "--hold"];
     containerd.run_container(&web, &ContainerSpec::new("client", &connect))?;
     let endpoint = format!("--cri.endpoint={}", containerd.endpoint());

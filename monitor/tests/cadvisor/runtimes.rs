@@ -36,7 +36,10 @@ fn a_pod_of_containerd_stands_under_its_sandbox() -> Result<()> {
     testkit::require!(containerd::programs());
     let containerd = Containerd::start()?;
     let web = containerd.run_pod(&PodSpec::new("shop", "web-0"))?;
-    containerd.run_container(&web, &ContainerSpec::new("server", &["serve", "80"]))?;
+    containerd.run_container(
+        &web,
+        &ContainerSpec::new("server", &["serve", "0.0.0.0:80"]),
+    )?;
     let connect = ["connect", "127.0.0.1:80", "10", "--hold"];
     containerd.run_container(&web, &ContainerSpec::new("client", &connect))?;
     let agent = containerd.run_pod(&PodSpec {
@@ -86,7 +89,7 @@ fn a_container_of_docker_stands_under_its_name() -> Result<()> {
         testkit::require!(require::program(program));
     }
     let docker = Dockerd::start()?;
-    let id = docker.run("web", &[], &["serve", "80"])?;
+    let id = docker.run("web", &[], &["serve", "0.0.0.0:80"])?;
     docker.run(
         "side",
         &["--network=container:web"],

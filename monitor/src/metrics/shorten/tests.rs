@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use testkit::metrics::Metrics;
 
 use super::{Ages, shorten};
-use crate::metrics::{Encoder, Identity, Kind, Labels, Tail};
+use crate::metrics::{CadvisorLabels, Encoder, Identity, Kind, Labels, Tail};
 use crate::procfs::Number;
 
 fn identity(name: &str) -> Labels {
@@ -102,24 +102,32 @@ fn the_last_family_leaves_nothing_behind_either() {
 }
 
 #[test]
-fn an_id_that_comes_first_says_whose_a_series_is() {
-    let row = |id: &str| Labels::new().with("id", id).with("container", "");
+fn labels_of_cadvisor_say_whose_a_series_is() {
+    // Processes without a runtime may share a cgroup.
+    let row = |name: &str| {
+        let labels = CadvisorLabels {
+            id: "/user.slice".to_owned(),
+            name: name.to_owned(),
+            ..CadvisorLabels::default()
+        };
+        labels.labels()
+    };
     let mut ages = Ages::default();
-    ages.add(&row("/docker/2"), 1);
-    ages.add(&row("/docker/1"), 0);
+    ages.add(&row("two"), 1);
+    ages.add(&row("one"), 0);
     let mut text = String::new();
     let mut encoder = Encoder::new(&mut text);
     let mut family = encoder.family("a", "Help", Kind::Gauge);
-    for id in ["/docker/1", "/docker/2", "/"] {
+    for id in ["one", "two", "host"] {
         family.sample(&row(id), &Tail::NONE, Number::Unsigned(1));
     }
     drop(family);
     assert_eq!(shorten(&mut text, 2, &ages), 1);
     assert!(
-        text.contains("id=\"/docker/1\"") && text.contains("id=\"/\""),
+        text.contains("name=\"one\"") && text.contains("name=\"host\""),
         "{text}"
     );
-    assert!(!text.contains("/docker/2"), "{text}");
+    assert!(!text.contains("two"), "{text}");
 }
 
 proptest! {

@@ -163,7 +163,7 @@ fn scan(shared: &Shared, init: &Process, path: &Path, pace: &mut Pace) {
         walk(folder, || {
             pace.take();
             entries += 1;
-            if entries % 256 != 0 {
+            if !entries.is_multiple_of(256) {
                 return true;
             }
             let mut layers = shared.lock();

@@ -295,7 +295,7 @@ impl Collector {
             let samples = counters.read(walk, read);
             report::counters(&samples, read.len() as u64, was_kernel, errors, status);
             let mut found = samples.namespaces.counters;
-            let compatible = cadvisor
+            let mut compatible = cadvisor
                 .as_mut()
                 .map(|cadvisor| cadvisor.sample(placement, read, &found));
             let facts: Vec<_> = found
@@ -327,7 +327,11 @@ impl Collector {
                 snapshot.render_namespaces(schema, out) + snapshot.render_containers(out)
             });
             progress.publish(status);
-            join(asking).add_to(&mut snapshot, errors, status);
+            let files = join(asking);
+            if let Some(sample) = &mut compatible {
+                sample.add_files(&files);
+            }
+            files.add_to(&mut snapshot, errors, status);
             status.series += progress.write(|out| snapshot.render_files(out));
             progress.publish(status);
             (snapshot, facts, looking.map(join), compatible)

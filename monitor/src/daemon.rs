@@ -294,7 +294,14 @@ fn file_samplers(config: &Config, init: &Arc<Process>) -> anyhow::Result<FileSam
         .context("cannot start the thread that scans writable layers")?;
     Ok(FileSamplers {
         filesystems: rules.map(|rules| FilesystemSampler::new(rules.clone(), init)),
-        layers: scanner.map(LayerSampler::new),
+        layers: scanner.map(|scanner| {
+            let layers = LayerSampler::new(scanner);
+            if config.cadvisor {
+                layers.with_holders(Arc::clone(init))
+            } else {
+                layers
+            }
+        }),
         disks: config
             .disk_io
             .then(|| DiskSampler::new(&config.sysfs, Arc::clone(init))),

@@ -1,7 +1,9 @@
 //! What is published under the names of cAdvisor: once for each network namespace, under its
-//! owner, as cAdvisor has it.
+//! owner, as cAdvisor has it, and for each container what is known of its files.
 
-use std::collections::HashSet;
+mod files;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,8 @@ use tracing::debug;
 use crate::cgroups::paths::CgroupPaths;
 use crate::container::{Container, Runtime};
 use crate::metrics::{
-    CadvisorFamilies, CadvisorLabels, CadvisorRow, CounterFile, Counters, Schema,
+    CadvisorFamilies, CadvisorFilesRow, CadvisorLabels, CadvisorRow, CounterFile, Counters, Labels,
+    Schema,
 };
 use crate::netns::{Namespace, Placement};
 use crate::procfs::{Number, Process};
@@ -39,6 +42,9 @@ pub struct Cadvisor {
 pub(super) struct CadvisorSample {
     /// The namespaces, each with its inode number and its owner; the host has none.
     rows: Vec<(u64, Option<Arc<Container>>, CadvisorRow)>,
+    /// The labels of each container.
+    workloads: HashMap<usize, (Arc<Container>, Labels)>,
+    files: Vec<CadvisorFilesRow>,
     /// Namespaces whose UDP sockets could not be counted.
     pub errors: u64,
     /// How long it took.
@@ -75,11 +81,16 @@ impl Cadvisor {
             .iter()
             .filter(|namespace| placement.shows_any(namespace))
             .collect();
-        let owners: Vec<(&str, &Arc<Process>)> = namespaces
+        let owners = namespaces
             .iter()
-            .map(|namespace| (&*namespace.owner().id, &namespace.process))
+            .map(|namespace| (namespace.owner(), &namespace.process));
+        let processes: Vec<(&str, &Arc<Process>)> = owners
+            .chain(placement.workloads())
+            .map(|(container, process)| (&*container.id, process))
             .collect();
-        let paths = self.paths.look_up(&owners);
+        let mut paths = self.paths.look_up(&processes);
+        let of_workloads = paths.split_off(namespaces.len());
+        sample.name_workloads(placement, of_workloads);
         let owners = namespaces.iter().map(|namespace| Some(*namespace));
         let owners = owners.zip(paths).chain([(None, "/".to_owned())]);
         let mut taken = HashSet::new();
@@ -155,7 +166,7 @@ impl Cadvisor {
     /// Appends the families in the text format, and returns the number of series.
     pub(super) fn render(&self, sample: CadvisorSample, out: &mut String) -> u64 {
         let rows: Vec<CadvisorRow> = sample.rows.into_iter().map(|(.., row)| row).collect();
-        self.families.render(&rows, out)
+        self.families.render(&rows, &sample.files, out)
     }
 }
 
@@ -168,11 +179,11 @@ impl CadvisorSample {
     }
 
     /// The labels of each container's rows.
-    pub(super) fn owners(
-        &self,
-    ) -> impl Iterator<Item = (&Arc<Container>, &crate::metrics::Labels)> {
+    pub(super) fn owners(&self) -> impl Iterator<Item = (&Arc<Container>, &Labels)> {
         let rows = self.rows.iter();
-        rows.filter_map(|(_, owner, row)| Some((owner.as_ref()?, &row.labels)))
+        let owners = rows.filter_map(|(_, owner, row)| Some((owner.as_ref()?, &row.labels)));
+        let workloads = self.workloads.values();
+        owners.chain(workloads.map(|(container, labels)| (container, labels)))
     }
 
     /// How many namespaces there are.
@@ -190,13 +201,18 @@ fn labels(owner: Option<&Container>, path: String) -> CadvisorLabels {
             ..CadvisorLabels::default()
         };
     };
-    let pod = owner.pod.clone();
     let labels_sandboxes = matches!(owner.runtime, Runtime::Docker | Runtime::CriO);
-    let container = match pod {
+    let container = match owner.pod {
         Some(_) if labels_sandboxes => SANDBOX,
         // The kubelet knows no name of a sandbox of containerd, and none outside of pods.
         _ => "",
     };
+    named(owner, path, container)
+}
+
+/// The labels of a container, with this value of `container`.
+fn named(owner: &Container, path: String, container: &str) -> CadvisorLabels {
+    let pod = owner.pod.clone();
     let name = match owner.runtime {
         Runtime::Containerd | Runtime::CriO | Runtime::Cri => &owner.id,
         Runtime::Docker | Runtime::Podman | Runtime::None => &owner.name,

@@ -38,8 +38,8 @@ pub struct FileSamplers {
 #[derive(Debug)]
 pub(super) struct FileSamples<'a> {
     filesystems: Option<FilesystemSample<'a>>,
-    layers: Option<LayerSample<'a>>,
-    disks: Option<DiskSample<'a>>,
+    pub(super) layers: Option<LayerSample<'a>>,
+    pub(super) disks: Option<DiskSample<'a>>,
     layer_inodes: Option<u64>,
 }
 

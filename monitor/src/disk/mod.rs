@@ -7,5 +7,5 @@ pub mod cgroup;
 pub mod sampler;
 pub mod stat;
 
-pub use sampler::{DiskSample, DiskSampler, TrafficByDevice};
+pub use sampler::{DeviceLabels, DiskSample, DiskSampler, TrafficByDevice};
 pub use stat::Traffic;

@@ -18,8 +18,17 @@ use crate::netns::Placement;
 use crate::procfs::Process;
 use crate::procfs::mountinfo::Device;
 
+/// The labels of a block device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceLabels {
+    /// By its name, `sda`, as node_exporter has it.
+    pub name: Tail,
+    /// By its file, `/dev/sda`, as cAdvisor has it.
+    pub file: Tail,
+}
+
 /// What went to and came from each block device, by the labels of its series.
-pub type TrafficByDevice = Vec<(Arc<Tail>, Traffic)>;
+pub type TrafficByDevice = Vec<(Arc<DeviceLabels>, Traffic)>;
 
 /// What one collection found.
 #[derive(Debug, Default)]
@@ -49,7 +58,7 @@ pub struct DiskSampler {
     init: Arc<Process>,
     /// By the address of the process that is held.
     known: HashMap<usize, Known>,
-    devices: HashMap<Device, Arc<Tail>>,
+    devices: HashMap<Device, Arc<DeviceLabels>>,
     buffer: Vec<u8>,
 }
 
@@ -158,14 +167,19 @@ fn read(path: &Path, buffer: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// The label of a device: its name in sysfs, as node_exporter has it, else its numbers.
-fn labels(sysfs: &Path, device: Device) -> Arc<Tail> {
+/// The labels of a device: by its name in sysfs, else by its numbers.
+fn labels(sysfs: &Path, device: Device) -> Arc<DeviceLabels> {
     let Device { major, minor } = device;
     let link = fs::read_link(sysfs.join(format!("dev/block/{major}:{minor}")));
     let name = link.ok().and_then(|link| {
         let name = link.file_name()?.to_str()?;
         Some(name.to_owned())
     });
-    let name = name.unwrap_or_else(|| format!("{major}:{minor}"));
-    Arc::new(Tail::label("device", &name))
+    let file = name.as_ref().map(|name| format!("/dev/{name}"));
+    let numbers = || format!("{major}:{minor}");
+    let label = |value: Option<String>| Tail::label("device", &value.unwrap_or_else(numbers));
+    Arc::new(DeviceLabels {
+        name: label(name),
+        file: label(file),
+    })
 }

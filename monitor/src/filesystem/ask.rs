@@ -10,7 +10,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstatvfs, openat, openat2, statx,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatVfs, StatxFlags, fstatvfs, openat, openat2,
+    statx,
 };
 use rustix::io::Errno;
 
@@ -30,6 +31,20 @@ pub struct Usage {
     pub files: Option<u64>,
     /// Free inodes.
     pub files_free: Option<u64>,
+}
+
+impl From<StatVfs> for Usage {
+    fn from(all: StatVfs) -> Self {
+        let bytes = |blocks: u64| blocks.saturating_mul(all.f_frsize);
+        let counts_files = all.f_files > 0;
+        Self {
+            size: bytes(all.f_blocks),
+            free: bytes(all.f_bfree),
+            avail: bytes(all.f_bavail),
+            files: counts_files.then_some(all.f_files),
+            files_free: counts_files.then_some(all.f_ffree),
+        }
+    }
 }
 
 /// Why there is no [`Usage`].
@@ -82,15 +97,7 @@ pub fn ask(root: &Root, mount: &Listed) -> Result<Usage, AskError> {
     if all.f_blocks == 0 {
         return Err(AskError::Roomless);
     }
-    let bytes = |blocks: u64| blocks.saturating_mul(all.f_frsize);
-    let counts_files = all.f_files > 0;
-    Ok(Usage {
-        size: bytes(all.f_blocks),
-        free: bytes(all.f_bfree),
-        avail: bytes(all.f_bavail),
-        files: counts_files.then_some(all.f_files),
-        files_free: counts_files.then_some(all.f_ffree),
-    })
+    Ok(all.into())
 }
 
 /// Whether `mount` is a folder, found out without asking the file system how full it is.

@@ -2,12 +2,15 @@
 //!
 //! [`upper`] finds the folder that overlayfs keeps it in, [`walk`] adds up what is in it, and
 //! [`scanner`] does so in the background, slowly, one layer after another. [`sampler`] tells it
-//! which layers there are and takes what it found. Nothing is walked at a scrape.
+//! which layers there are and takes what it found. Nothing is walked at a scrape. `holder` asks
+//! what a layer lies on.
 
+mod holder;
 pub mod sampler;
 pub mod scanner;
 pub mod upper;
 pub mod walk;
 
+pub use holder::Holder;
 pub use sampler::{LayerSample, LayerSampler};
 pub use scanner::Scan;

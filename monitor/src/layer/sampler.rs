@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tracing::debug;
 
+use super::holder::{Holder, Holders};
 use super::scanner::{Scan, Scanner};
 use super::upper;
 use crate::container::Container;
@@ -18,6 +19,8 @@ use crate::procfs::process::is_gone;
 pub struct LayerSample<'a> {
     /// The last scan of each container's layer.
     pub containers: Vec<(&'a Arc<Container>, Scan)>,
+    /// What each container's layer lies on, where that is wanted.
+    pub holders: Vec<(&'a Arc<Container>, Holder)>,
     /// Containers whose mounts cannot be read.
     pub errors: u64,
     /// How long it took.
@@ -40,6 +43,7 @@ pub struct LayerSampler {
     scanner: Scanner,
     /// By the address of the process that is held.
     known: HashMap<usize, Known>,
+    holders: Option<Holders>,
     buffer: Vec<u8>,
 }
 
@@ -49,8 +53,16 @@ impl LayerSampler {
         Self {
             scanner,
             known: HashMap::new(),
+            holders: None,
             buffer: Vec::new(),
         }
+    }
+
+    /// Asks what the layers lie on too; `init` is a process of the host.
+    #[must_use]
+    pub fn with_holders(mut self, init: Arc<Process>) -> Self {
+        self.holders = Some(Holders::new(init));
+        self
     }
 
     /// Entries that the scanner looked at since start.
@@ -65,6 +77,9 @@ impl LayerSampler {
         let mut sample = LayerSample::default();
         for known in self.known.values_mut() {
             known.is_wanted = false;
+        }
+        if let Some(holders) = &mut self.holders {
+            holders.begin();
         }
         let mut paths = Vec::new();
         for (container, process) in placement.workloads() {
@@ -96,6 +111,10 @@ impl LayerSampler {
                 paths.push(Arc::clone(path));
                 let scan = self.scanner.scan(path);
                 sample.containers.extend(scan.map(|scan| (container, scan)));
+                let holder = self.holders.as_mut().and_then(|holders| holders.of(path));
+                sample
+                    .holders
+                    .extend(holder.map(|holder| (container, holder)));
             }
         }
         self.known.retain(|_, known| known.is_wanted);

@@ -3,8 +3,11 @@
 //! Their rows have other labels than all others: those that a kubelet puts. `id`, the path of the
 //! cgroup, comes first and tells them apart.
 
+mod files;
+
 use monitor_ebpf::{Family, TcpState};
 
+pub use self::files::CadvisorFilesRow;
 use super::encoder::Encoder;
 use super::labels::{Labels, Tail};
 use super::schema::{Counters, Schema};
@@ -114,7 +117,12 @@ impl CadvisorFamilies {
     }
 
     /// Appends the families in the text format, and returns the number of series.
-    pub fn render(&self, rows: &[CadvisorRow], out: &mut String) -> u64 {
+    pub fn render(
+        &self,
+        rows: &[CadvisorRow],
+        files: &[CadvisorFilesRow],
+        out: &mut String,
+    ) -> u64 {
         let mut encoder = Encoder::new(out);
         self.encode_tcp(rows, &TCP_USAGE, Family::Ipv4, &mut encoder);
         self.encode_tcp(rows, &TCP6_USAGE, Family::Ipv6, &mut encoder);
@@ -124,6 +132,7 @@ impl CadvisorFamilies {
         if let Some(slot) = self.sockets {
             encode_counters(rows, &SOCKETS, &[(slot, Tail::NONE)], &mut encoder);
         }
+        files::encode(files, &mut encoder);
         encoder.series()
     }
 

@@ -32,7 +32,7 @@ fn family(
     let mut out = encoder.family(metric.name, metric.help, metric.kind);
     for (labels, traffic) in rows {
         for (device, traffic) in traffic {
-            out.sample(labels, device, Number::Unsigned(value(traffic)));
+            out.sample(labels, &device.name, Number::Unsigned(value(traffic)));
         }
     }
 }

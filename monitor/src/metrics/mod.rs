@@ -25,7 +25,7 @@ pub mod shorten;
 mod sockets;
 pub mod tables;
 
-pub use cadvisor::{CadvisorFamilies, CadvisorLabels, CadvisorRow};
+pub use cadvisor::{CadvisorFamilies, CadvisorFilesRow, CadvisorLabels, CadvisorRow};
 pub use disk::DiskRow;
 pub use encoder::Encoder;
 pub use exposition::Exposition;

@@ -1,5 +1,7 @@
 //! From captured files to the exposition: the golden text, and promtool's opinion of it.
 
+use std::sync::Arc;
+
 use monitor_ebpf::{Family, TcpState};
 use regex_lite::Regex;
 use testkit::prometheus::promtool_check_metrics;
@@ -10,7 +12,7 @@ use super::{
     Collection, ContainerSockets, Counters, HostFiles, HostValues, Identity, Labels, NamespaceRow,
     Schema, SocketsRow, Tail, TransitionRow, render_containers, render_namespaces, tables,
 };
-use crate::disk::Traffic;
+use crate::disk::{DeviceLabels, Traffic};
 use crate::filesystem::table::listed;
 use crate::filesystem::{MountSample, Rules, Usage};
 use crate::layer::Scan;
@@ -113,10 +115,7 @@ fn exposition(schema: &Schema) -> (String, u64) {
                 },
             ],
             mounts: &[(server.clone(), mounts())],
-            disks: &[(
-                pod.clone(),
-                vec![(Tail::label("device", "sda").into(), traffic())],
-            )],
+            disks: &[(pod.clone(), vec![(device(), traffic())])],
             layers: &[(server.clone(), scan())],
             info: &[info(&server, "veth1"), info(&plain, "")],
             host,
@@ -172,6 +171,13 @@ fn scan() -> Scan {
         },
         timestamp: 1_800_000_000,
     }
+}
+
+fn device() -> Arc<DeviceLabels> {
+    Arc::new(DeviceLabels {
+        name: Tail::label("device", "sda"),
+        file: Tail::label("device", "/dev/sda"),
+    })
 }
 
 fn traffic() -> Traffic {

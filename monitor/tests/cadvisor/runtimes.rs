@@ -1,11 +1,15 @@
 //! Labels: those that a kubelet puts, and those of Docker alone.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use testkit::containerd::{self, ContainerSpec, Containerd, PodSpec};
 use testkit::dockerd::{Dockerd, PROGRAMS};
 use testkit::metrics::{Labels, Metrics};
+use testkit::monitor::Monitor;
 use testkit::{require, wait};
 
 use crate::{SOON, TCP, compare, monitor};
@@ -90,6 +94,10 @@ fn a_container_of_docker_stands_under_its_name() -> Result<()> {
     }
     let docker = Dockerd::start()?;
     let id = docker.run("web", &[], &["serve", "0.0.0.0:80"])?;
+    let layer = PathBuf::from(docker.inspect("web", "{{.GraphDriver.Data.UpperDir}}")?);
+    let mut file = std::fs::File::create(layer.join("written"))?;
+    file.write_all(&[7; 1 << 20])?;
+    file.sync_all()?;
     docker.run(
         "side",
         &["--network=container:web"],
@@ -129,6 +137,61 @@ fn a_container_of_docker_stands_under_its_name() -> Result<()> {
         .map(|s| &*s.labels["id"])
         .collect();
     ensure!(ids == BTreeSet::from(["/", &*web["id"]]), "{ids:?}");
+    files(&layer, &monitor)?;
     monitor.stop()?;
+    Ok(())
+}
+
+/// The files of the container `web`, compared with what has this monitor's own names, and with the
+/// file system that its layer lies on.
+fn files(layer: &Path, monitor: &Monitor) -> Result<()> {
+    let own = [("container", "web")];
+    let theirs = [("name", "web")];
+    let metrics = monitor.metrics_when(Duration::from_secs(60), |metrics| {
+        let size = metrics.value("container_filesystem_writable_layer_bytes", &own)?;
+        ensure!(size >= f64::from(1 << 20), "{size}");
+        Ok(())
+    })?;
+    let usage = metrics.one("container_fs_usage_bytes", &theirs)?;
+    ensure!(usage.value == metrics.value("container_filesystem_writable_layer_bytes", &own)?);
+    let disk = rustix::fs::statvfs(layer)?;
+    let limit = metrics.value("container_fs_limit_bytes", &theirs)?;
+    ensure!(limit == (disk.f_blocks * disk.f_frsize) as f64, "{limit}");
+    if disk.f_files > 0 {
+        let total = metrics.value("container_fs_inodes_total", &theirs)?;
+        ensure!(total == disk.f_files as f64, "{total}");
+        let free = metrics.value("container_fs_inodes_free", &theirs)?;
+        // Others write to the same disk.
+        ensure!((free - disk.f_ffree as f64).abs() < 100_000.0, "{free}");
+    }
+    let mut df = std::process::Command::new("df");
+    df.arg("--output=source").arg(layer);
+    let source = testkit::child::output(&mut df)?;
+    let source = source.lines().nth(1).context("df is silent")?.trim();
+    ensure!(usage.labels["device"] == source, "{usage:?}, not {source}");
+    for (family, same) in [
+        (
+            "container_fs_reads_bytes_total",
+            "container_disk_read_bytes_total",
+        ),
+        (
+            "container_fs_writes_bytes_total",
+            "container_disk_written_bytes_total",
+        ),
+    ] {
+        let mut same: Vec<(String, f64)> = metrics
+            .matching(same, &own)
+            .iter()
+            .map(|s| (format!("/dev/{}", s.labels["device"]), s.value))
+            .collect();
+        let mut found: Vec<(String, f64)> = metrics
+            .matching(family, &theirs)
+            .iter()
+            .map(|s| (s.labels["device"].clone(), s.value))
+            .collect();
+        same.sort_by(|one, other| one.0.cmp(&other.0));
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        ensure!(found == same, "{family}: {found:?}, expected {same:?}");
+    }
     Ok(())
 }

@@ -3,9 +3,11 @@
 use monitor_ebpf::{Family, TcpState};
 use testkit::metrics::Metrics;
 
-use super::{CadvisorFamilies, CadvisorLabels, CadvisorRow};
+use super::{CadvisorFamilies, CadvisorFilesRow, CadvisorLabels, CadvisorRow};
+use crate::disk::{DeviceLabels, Traffic};
+use crate::filesystem::Usage;
 use crate::metrics::tables::cadvisor::METRICS;
-use crate::metrics::{Counters, FileReader, Schema, tables::CounterFile};
+use crate::metrics::{CounterFile, Counters, FileReader, Schema, Tail};
 use crate::procfs::Number;
 use crate::tcp::StateCounts;
 use crate::tcp::sock_diag::udp::UdpTable;
@@ -28,8 +30,12 @@ fn labels(id: &str) -> CadvisorLabels {
 }
 
 fn render(schema: &Schema, rows: &[CadvisorRow]) -> Metrics {
+    render_all(schema, rows, &[])
+}
+
+fn render_all(schema: &Schema, rows: &[CadvisorRow], files: &[CadvisorFilesRow]) -> Metrics {
     let mut text = String::new();
-    let series = CadvisorFamilies::new(schema).render(rows, &mut text);
+    let series = CadvisorFamilies::new(schema).render(rows, files, &mut text);
     let metrics = Metrics::parse(&text).unwrap();
     assert_eq!(metrics.samples.len() as u64, series);
     metrics
@@ -54,13 +60,65 @@ fn full(schema: &Schema, id: &str) -> CadvisorRow {
     }
 }
 
+fn full_files() -> CadvisorFilesRow {
+    let device = DeviceLabels {
+        name: Tail::label("device", "sda"),
+        file: Tail::label("device", "/dev/sda"),
+    };
+    let traffic = Traffic {
+        read_bytes: 11,
+        written_bytes: 12,
+        ..Traffic::default()
+    };
+    let usage = Usage {
+        size: 100,
+        files: Some(50),
+        files_free: Some(40),
+        ..Usage::default()
+    };
+    CadvisorFilesRow {
+        labels: labels("/kubepods/c").labels(),
+        holder: Some((Tail::label("device", "/dev/sda1").into(), usage)),
+        layer: Some(7),
+        traffic: vec![(device.into(), traffic)],
+    }
+}
+
+#[test]
+fn files_stand_under_the_device_they_lie_on() {
+    let schema = schema();
+    let metrics = render_all(&schema, &[], &[full_files()]);
+    for (family, device, expected) in [
+        ("usage_bytes", "/dev/sda1", 7.0),
+        ("limit_bytes", "/dev/sda1", 100.0),
+        ("inodes_total", "/dev/sda1", 50.0),
+        ("inodes_free", "/dev/sda1", 40.0),
+        ("reads_bytes_total", "/dev/sda", 11.0),
+        ("writes_bytes_total", "/dev/sda", 12.0),
+    ] {
+        let name = format!("container_fs_{family}");
+        let value = metrics.value(&name, &[("device", device)]);
+        assert_eq!(value.unwrap(), expected, "{family}");
+    }
+    assert_eq!(metrics.samples.len(), 6);
+    // A layer that was not scanned yet has no size, and an unknown device no series.
+    let bare = CadvisorFilesRow {
+        layer: None,
+        ..full_files()
+    };
+    assert_eq!(render_all(&schema, &[], &[bare]).samples.len(), 5);
+    let lost = CadvisorFilesRow {
+        holder: None,
+        ..full_files()
+    };
+    assert_eq!(render_all(&schema, &[], &[lost]).samples.len(), 2);
+}
+
 #[test]
 fn every_family_is_there_with_its_type_and_the_labels_of_a_kubelet() {
     let schema = schema();
-    let metrics = render(
-        &schema,
-        &[full(&schema, "/kubepods/a"), full(&schema, "/kubepods/b")],
-    );
+    let rows = [full(&schema, "/kubepods/a"), full(&schema, "/kubepods/b")];
+    let metrics = render_all(&schema, &rows, &[full_files()]);
     for metric in METRICS {
         assert_eq!(metrics.types[metric.name], metric.kind.as_str());
         for sample in metrics.series(metric.name) {

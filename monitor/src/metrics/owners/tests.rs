@@ -5,7 +5,7 @@ use crate::metrics::openmetrics;
 use crate::metrics::own::{BuildInfo, CollectorStatus, OwnMetrics, OwnStatus};
 use crate::metrics::tables::own;
 
-const COLLECTORS: [&str; 10] = [
+const COLLECTORS: [&str; 11] = [
     "sockstat",
     "sockstat6",
     "snmp",
@@ -15,6 +15,7 @@ const COLLECTORS: [&str; 10] = [
     "filesystem",
     "writable-layer",
     "disk-io",
+    "cadvisor",
     "tcp-states",
 ];
 
@@ -62,7 +63,12 @@ fn samples(text: &str) -> Vec<String> {
 fn every_family_of_the_tables_has_an_owner() {
     let owners = owners();
     let named = namespace::METRICS.iter().map(|metric| metric.name);
-    let files = [filesystem::METRICS, filesystem::LAYER, disk::METRICS];
+    let files = [
+        filesystem::METRICS,
+        filesystem::LAYER,
+        disk::METRICS,
+        cadvisor::METRICS,
+    ];
     let others = container::METRICS.iter().chain(host::METRICS);
     let others = others.chain(files.into_iter().flatten());
     for name in named.chain(others.map(|metric| metric.name)) {

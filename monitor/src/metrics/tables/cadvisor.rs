@@ -51,6 +51,54 @@ pub const SOCKETS: Metric = Metric::gauge(
     "sockstat: sockets used",
 );
 
+/// Size of the writable layer.
+pub const FS_USAGE: Metric = Metric::gauge(
+    "container_fs_usage_bytes",
+    "Size of the container's writable layer at the last scan; cAdvisor adds the container's log",
+    &["device"],
+    "overlayfs: the upper folder, walked in the background",
+);
+
+/// Size of what it lies on.
+pub const FS_LIMIT: Metric = Metric::gauge(
+    "container_fs_limit_bytes",
+    "Size of the file system that the container's writable layer lies on",
+    &["device"],
+    "statvfs: f_blocks",
+);
+
+/// Inodes of what it lies on.
+pub const FS_INODES_TOTAL: Metric = Metric::gauge(
+    "container_fs_inodes_total",
+    "Inodes of the file system that the container's writable layer lies on",
+    &["device"],
+    "statvfs: f_files",
+);
+
+/// Free ones.
+pub const FS_INODES_FREE: Metric = Metric::gauge(
+    "container_fs_inodes_free",
+    "Free inodes of the file system that the container's writable layer lies on",
+    &["device"],
+    "statvfs: f_ffree",
+);
+
+/// What was read.
+pub const FS_READ_BYTES: Metric = Metric::counter(
+    "container_fs_reads_bytes_total",
+    "Bytes that the container read from a block device",
+    &["device"],
+    "cgroup: io.stat rbytes; blkio",
+);
+
+/// What was written.
+pub const FS_WRITTEN_BYTES: Metric = Metric::counter(
+    "container_fs_writes_bytes_total",
+    "Bytes that the container wrote to a block device",
+    &["device"],
+    "cgroup: io.stat wbytes; blkio",
+);
+
 /// All of them, in the order of the output.
 pub const METRICS: &[Metric] = &[
     TCP_USAGE,
@@ -59,6 +107,12 @@ pub const METRICS: &[Metric] = &[
     UDP6_USAGE,
     ADVANCED_TCP,
     SOCKETS,
+    FS_USAGE,
+    FS_LIMIT,
+    FS_INODES_TOTAL,
+    FS_INODES_FREE,
+    FS_READ_BYTES,
+    FS_WRITTEN_BYTES,
 ];
 
 /// The fields of a group that [`ADVANCED_TCP`] shows, in the order of its series.

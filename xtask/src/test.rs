@@ -12,7 +12,7 @@ use testkit::require;
 use crate::{build_ebpf, cargo, image, kernels, shell, system};
 
 /// Programs that tests start, each with its Debian package and what it is for.
-const PROGRAMS: [(&str, &str, &str); 20] = [
+const PROGRAMS: [(&str, &str, &str); 22] = [
     ("dockerd", "docker.io", DOCKER),
     ("docker", DOCKER_CLIENT, DOCKER),
     ("containerd", "containerd", DOCKER),
@@ -27,17 +27,20 @@ const PROGRAMS: [(&str, &str, &str); 20] = [
     ("promtool", "prometheus", PROMETHEUS),
     ("setpriv", "util-linux", NAMESPACES),
     ("unshare", "util-linux", NAMESPACES),
+    ("nsenter", "util-linux", NAMESPACES),
     ("tar", "tar", "images of containers"),
-    ("mount", "mount", FILES),
-    ("losetup", "mount", FILES),
-    ("mkfs.ext4", "e2fsprogs", FILES),
-    ("df", "coreutils", FILES),
-    ("du", "coreutils", FILES),
+    ("mount", "mount", FILE_SYSTEMS),
+    ("umount", "mount", FILE_SYSTEMS),
+    ("losetup", "mount", FILE_SYSTEMS),
+    ("mkfs.ext4", "e2fsprogs", FILE_SYSTEMS),
+    ("df", "coreutils", DU),
+    ("du", "coreutils", DU),
 ];
 const DOCKER: &str = "containers of a real Docker";
 const PODS: &str = "pods of a real containerd";
 const PROMETHEUS: &str = "a real server that scrapes, and promtool";
-const FILES: &str = "file systems of containers, and the judges of their size";
+const FILE_SYSTEMS: &str = "file systems of containers";
+const DU: &str = "the judges of space in use";
 const NAMESPACES: &str = "namespaces and fewer rights";
 
 /// Where the command line of Docker is: from Debian 13 on. Before, docker.io has it.

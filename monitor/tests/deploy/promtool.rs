@@ -12,9 +12,9 @@ use crate::{deploy, text, values};
 
 /// The unit tests of rules.
 const TESTS: [&str; 6] = [
-    "files",
     "sockets",
     "network",
+    "filesystems",
     "host",
     "monitor",
     "recording",

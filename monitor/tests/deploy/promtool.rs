@@ -11,10 +11,11 @@ use testkit::require;
 use crate::{deploy, text, values};
 
 /// The unit tests of rules.
-const TESTS: [&str; 6] = [
+const TESTS: [&str; 7] = [
     "sockets",
     "network",
     "filesystems",
+    "layers",
     "host",
     "monitor",
     "recording",

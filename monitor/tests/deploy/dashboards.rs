@@ -9,7 +9,7 @@ use serde_json::Value;
 use testkit::{require, wait};
 
 use crate::scene::Scene;
-use crate::{rules, text};
+use crate::{files, rules, text};
 
 const DASHBOARDS: [&str; 3] = ["fleet", "node", "pod"];
 const LIMIT: Duration = Duration::from_secs(30);
@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 type Check = fn(&mut Scene) -> Result<()>;
 
 /// One scene for all, since it takes a while to be set.
-const CHECKS: [(&str, Check); 5] = [
+const CHECKS: [(&str, Check); 6] = [
     ("every rule is evaluated", rules::every_rule_is_evaluated),
     ("recorded", rules::everything_recorded_is_there),
     (
@@ -25,13 +25,14 @@ const CHECKS: [(&str, Check); 5] = [
         rules::every_metric_of_a_rule_exists,
     ),
     ("alerts speak", rules::alerts_speak),
+    ("a full disk is named", rules::a_full_disk_is_named),
     ("every panel has data", every_panel_has_data),
 ];
 
 #[test]
 fn queries_are_answered() -> Result<()> {
     testkit::require!(require::root(), require::program("prometheus"));
-    testkit::require!(require::btf(), require::bpf());
+    testkit::require!(require::btf(), require::bpf(), files::needs());
     let mut scene = Scene::start()?;
     for (name, check) in CHECKS {
         check(&mut scene).context(name)?;

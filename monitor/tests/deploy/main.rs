@@ -2,6 +2,7 @@
 //! Prometheus that scraped the real exporter answers every query of rules and dashboards.
 
 mod dashboards;
+mod files;
 mod manifests;
 mod promtool;
 mod relabelling;

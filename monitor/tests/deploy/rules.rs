@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use testkit::wait;
 
+use crate::files::FULL;
 use crate::scene::Scene;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -133,5 +134,33 @@ pub(crate) fn alerts_speak(scene: &mut Scene) -> Result<()> {
         let text = said(annotation);
         ensure!(!text.is_empty() && !text.contains("error"), "{text}");
     }
+    Ok(())
+}
+
+/// An alert on a device says which containers have it mounted.
+pub(crate) fn a_full_disk_is_named(scene: &mut Scene) -> Result<()> {
+    let names = format!("Mounted by, among others: {FULL} at /");
+    let alert = wait::until("a disk is full", LIMIT, || {
+        let data = scene.server.api("/api/v1/alerts")?;
+        let alerts = data["alerts"].as_array().context("no alerts")?;
+        let mut full = alerts.iter().filter(|alert| {
+            alert["labels"]["alertname"] == "ContainerFilesystemAlmostFull"
+                && alert["annotations"]["description"]
+                    .as_str()
+                    .is_some_and(|said| said.contains(&names))
+        });
+        Ok(full.next().cloned())
+    })?;
+    let device = alert["labels"]["device"].as_str().unwrap_or_default();
+    ensure!(device.starts_with("/dev/loop"), "{alert}");
+    ensure!(alert["labels"].get("container").is_none(), "{alert}");
+    let said = alert["annotations"]["description"]
+        .as_str()
+        .unwrap_or_default();
+    ensure!(
+        said.contains(&format!("% of {device} (ext4) on 127.0.0.1:")),
+        "{said}"
+    );
+    ensure!(said.contains("/full;"), "{said}");
     Ok(())
 }

@@ -9,6 +9,7 @@ use testkit::netns::Netns;
 use testkit::rooted::Rooted;
 use testkit::{image, stir, wait};
 
+use crate::files::Files;
 use crate::server::Server;
 
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub(crate) struct Scene {
     pub(crate) server: Server,
     _monitor: Monitor,
     _demos: Vec<Demo>,
+    _files: Files,
     _stirred: Netns,
     _rooted: Rooted,
 }
@@ -27,6 +29,7 @@ impl Scene {
             .into_iter()
             .map(|kind| demo::spawn(&exe, kind))
             .collect::<Result<_>>()?;
+        let files = Files::start()?;
         let stirred = Netns::new("deploy-stir")?;
         let rooted = Rooted::new()?;
         rooted.write("first", 10_000)?;
@@ -45,6 +48,7 @@ impl Scene {
             server,
             _monitor: monitor,
             _demos: demos,
+            _files: files,
             _stirred: stirred,
             _rooted: rooted,
         })

@@ -1,10 +1,8 @@
 //! What a real container reads and writes, compared with its cgroup's own files and with what was
 //! really done.
 
-use std::path::PathBuf;
-
-use anyhow::{Context as _, Result, ensure};
-use testkit::disk::Disk;
+use anyhow::{Result, ensure};
+use testkit::disk::{Disk, MIB, cgroup_of};
 use testkit::dockerd::{Dockerd, PROGRAMS};
 use testkit::metrics::Metrics;
 use testkit::monitor::Monitor;
@@ -12,27 +10,9 @@ use testkit::require;
 
 use crate::SOON;
 
-const MIB: u64 = 1 << 20;
-
-/// The folder of a process's cgroup that counts input and output, and whether it is of version 1.
-fn folder(pid: u32) -> Result<(PathBuf, bool)> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
-    let line = |wanted: &str| {
-        text.lines()
-            .filter_map(|line| line.split_once(':')?.1.split_once(':'))
-            .find(|(controllers, _)| controllers.split(',').any(|name| name == wanted))
-            .map(|(_, path)| path.trim_start_matches('/').to_owned())
-    };
-    if let Some(path) = line("blkio") {
-        return Ok((PathBuf::from("/sys/fs/cgroup/blkio").join(path), true));
-    }
-    let path = line("").context("no unified cgroup")?;
-    Ok((PathBuf::from("/sys/fs/cgroup").join(path), false))
-}
-
 /// The sums over devices by the kernel's own files: bytes read and written, reads and writes.
 fn judge(pid: u32) -> Result<[f64; 4]> {
-    let (folder, is_v1) = folder(pid)?;
+    let (folder, is_v1) = cgroup_of(pid)?;
     let mut sums = [0.0; 4];
     if is_v1 {
         for (at, file) in [(0, "io_service_bytes"), (2, "io_serviced")] {
@@ -82,15 +62,16 @@ fn reads_and_writes_of_a_container() -> Result<()> {
         testkit::require!(require::program(program));
     }
     let docker = Dockerd::start()?;
-    let disk = Disk::new(16 * MIB)?;
-    // Since Linux 6.10 cgroup v1 counts only where there is a limit, however high.
-    let limit = format!("{}:1tb", disk.path());
-    let limits = ["--device-read-bps", &limit, "--device-write-bps", &limit];
-    docker.run("disk-busy", &limits, &["pause"])?;
+    let disk = Disk::new()?;
+    let limits = disk.limits();
+    docker.run(
+        "disk-busy",
+        &limits.each_ref().map(String::as_str),
+        &["pause"],
+    )?;
     docker.run("disk-idle", &[], &["pause"])?;
     let busy = docker.pid("disk-busy")?;
-    let (cgroup, _) = folder(busy)?;
-    disk.transfer(&cgroup, 3, 2)?;
+    disk.transfer(busy, 3)?;
     let exe = env!("CARGO_BIN_EXE_container-monitor");
     let endpoint = docker.endpoint();
     let args = [
@@ -111,7 +92,7 @@ fn reads_and_writes_of_a_container() -> Result<()> {
             );
         }
         let before = published(&metrics, "disk-busy");
-        disk.transfer(&cgroup, mib, mib - 1)?;
+        disk.transfer(busy, mib)?;
         let after = published(&monitor.metrics()?, "disk-busy");
         let moved = [(mib - 1) * MIB, mib * MIB].map(|bytes| bytes as f64);
         ensure!(

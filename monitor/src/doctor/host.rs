@@ -11,7 +11,7 @@ use crate::daemon::is_hosts_pid_namespace;
 use crate::discovery::{cri, docker};
 
 /// Capabilities, and what is lost without each.
-const CAPABILITIES: [(CapabilitySet, &str, &str); 5] = [
+const CAPABILITIES: [(CapabilitySet, &str, &str); 6] = [
     (
         CapabilitySet::SYS_PTRACE,
         "CAP_SYS_PTRACE",
@@ -24,6 +24,11 @@ const CAPABILITIES: [(CapabilitySet, &str, &str); 5] = [
     ),
     (CapabilitySet::BPF, "CAP_BPF", NO_EBPF),
     (CapabilitySet::PERFMON, "CAP_PERFMON", NO_EBPF),
+    (
+        CapabilitySet::DAC_READ_SEARCH,
+        "CAP_DAC_READ_SEARCH",
+        "mounts and writable layers incomplete below folders of other users",
+    ),
     (
         CapabilitySet::NET_ADMIN,
         "CAP_NET_ADMIN",

@@ -56,7 +56,11 @@ pub enum AskError {
     /// It has no room of its own: a single file, or a file system without blocks.
     #[error("it has no room of its own")]
     Roomless,
-    /// The file system, or the way to it, says no.
+    /// A folder on the way to it, or a FUSE that is its user's own, lets nobody else look. That is
+    /// no fault of the file system.
+    #[error("it may not be looked at")]
+    Denied,
+    /// The file system fails.
     #[error(transparent)]
     Failed(io::Error),
 }
@@ -65,6 +69,7 @@ impl From<Errno> for AskError {
     fn from(error: Errno) -> Self {
         match error {
             Errno::NOENT | Errno::SRCH | Errno::NOTDIR | Errno::LOOP | Errno::XDEV => Self::Gone,
+            Errno::ACCESS | Errno::PERM => Self::Denied,
             other => Self::Failed(other.into()),
         }
     }

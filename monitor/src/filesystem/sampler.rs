@@ -29,7 +29,8 @@ pub struct MountSample {
 pub struct FilesystemSample<'a> {
     /// The mounts of each container.
     pub containers: Vec<(&'a Arc<Container>, Vec<MountSample>)>,
-    /// File systems that fail or do not answer, and containers whose mounts cannot be read.
+    /// File systems that fail or do not answer, mounts that may not be looked at, and containers
+    /// whose mounts cannot be read.
     pub errors: u64,
     /// Mounts left out because their container has too many.
     pub left_out: u64,
@@ -59,6 +60,7 @@ pub struct FilesystemSampler {
     slow: SlowMounts,
     buffer: Vec<u8>,
     was_refused: bool,
+    was_denied: bool,
 }
 
 impl FilesystemSampler {
@@ -72,6 +74,7 @@ impl FilesystemSampler {
             slow: SlowMounts::default(),
             buffer: Vec::new(),
             was_refused: false,
+            was_denied: false,
         }
     }
 
@@ -85,13 +88,14 @@ impl FilesystemSampler {
         }
         self.slow.begin();
         let mut asked = HashMap::new();
+        let mut denied = 0;
         for (container, process) in placement.workloads() {
             match self.mounts(process) {
                 Ok(Some((mounts, left_out))) => {
                     sample.left_out += left_out;
                     let mut root = LazyRoot::new(process);
                     let mounts = mounts.iter().filter_map(|mount| {
-                        let usage = prompt_usage(&mut root, mount, &mut asked)?;
+                        let usage = prompt_usage(&mut root, mount, &mut asked, &mut denied)?;
                         Some(MountSample {
                             mount: Arc::clone(mount),
                             usage,
@@ -119,13 +123,21 @@ impl FilesystemSampler {
         }
         self.known.retain(|_, known| known.is_wanted);
         self.slow.settle();
+        denied += self.slow.denied();
+        if denied > 0 && !std::mem::replace(&mut self.was_denied, true) {
+            warn!(
+                mounts = denied,
+                "mounts of containers may not be looked at (folders of other users want \
+                 CAP_DAC_READ_SEARCH; a FUSE without allow_other is its user's alone)"
+            );
+        }
         for (_, mounts) in &mut sample.containers {
             mounts.retain_mut(|found| {
                 found.mount.is_prompt || self.slow.fill(&found.mount, &mut found.usage)
             });
         }
         let failed = asked.values().filter(|usage| usage.is_none()).count();
-        sample.errors += failed as u64 + self.slow.failed();
+        sample.errors += failed as u64 + self.slow.failed() + denied;
         sample.duration = start.elapsed();
         sample
     }
@@ -202,6 +214,7 @@ fn prompt_usage(
     root: &mut LazyRoot<'_>,
     mount: &Listed,
     asked: &mut HashMap<Key, Option<Usage>>,
+    denied: &mut u64,
 ) -> Option<Option<Usage>> {
     if !mount.is_prompt {
         return Some(None);
@@ -212,6 +225,11 @@ fn prompt_usage(
     let usage = match root.get().and_then(|root| ask(root, mount)) {
         Ok(usage) => Some(usage),
         Err(AskError::Gone | AskError::Roomless) => return None,
+        // Another way may lead to the same file system.
+        Err(AskError::Denied) => {
+            *denied += 1;
+            return None;
+        }
         Err(AskError::Failed(error)) => {
             debug!(mountpoint = %String::from_utf8_lossy(&mount.point), %error, "cannot ask a file system");
             None

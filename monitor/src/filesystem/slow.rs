@@ -116,7 +116,8 @@ impl SlowMounts {
 
     /// Puts what is known of a mount into `usage`, `None` where its file system fails or does not
     /// answer. Returns whether there is anything to be published: not yet where it has only just
-    /// been asked for the first time, and never where the mount is gone or has no room of its own.
+    /// been asked for the first time, and never where the mount is gone, has no room of its own or
+    /// may not be looked at.
     pub(super) fn fill(&mut self, mount: &Listed, usage: &mut Option<Usage>) -> bool {
         if self.hangs(mount.key.device, mount) {
             return true;
@@ -128,7 +129,9 @@ impl SlowMounts {
         {
             Some(Ok(known)) => *usage = Some(*known),
             Some(Err(AskError::Failed(_))) => {}
-            None | Some(Err(AskError::Gone | AskError::Roomless)) => return false,
+            None | Some(Err(AskError::Gone | AskError::Roomless | AskError::Denied)) => {
+                return false;
+            }
         }
         true
     }
@@ -140,6 +143,14 @@ impl SlowMounts {
             None => matches!(known.last, Some(Err(AskError::Failed(_)))),
         };
         self.known.values().filter(fails).count() as u64
+    }
+
+    /// How many may not be looked at.
+    pub(super) fn denied(&self) -> u64 {
+        let is_denied = |known: &&Known| {
+            known.pending.is_none() && matches!(known.last, Some(Err(AskError::Denied)))
+        };
+        self.known.values().filter(is_denied).count() as u64
     }
 
     /// Whether a device has been asked for too long.

@@ -6,6 +6,7 @@ mod docker;
 mod hanging;
 mod hostile;
 mod layer;
+mod rights;
 mod scene;
 mod values;
 

@@ -30,7 +30,6 @@ pub mod proc_net_tcp;
 pub mod prometheus;
 pub mod published;
 pub mod require;
-pub mod rooted;
 pub mod ss;
 pub mod stir;
 pub mod sweep;

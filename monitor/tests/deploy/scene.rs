@@ -6,7 +6,6 @@ use anyhow::Result;
 use testkit::demo::{self, Demo, KINDS};
 use testkit::monitor::Monitor;
 use testkit::netns::Netns;
-use testkit::rooted::Rooted;
 use testkit::{image, stir, wait};
 
 use crate::files::Files;
@@ -19,7 +18,6 @@ pub(crate) struct Scene {
     _demos: Vec<Demo>,
     _files: Files,
     _stirred: Netns,
-    _rooted: Rooted,
 }
 
 impl Scene {
@@ -31,9 +29,6 @@ impl Scene {
             .collect::<Result<_>>()?;
         let files = Files::start()?;
         let stirred = Netns::new("deploy-stir")?;
-        let rooted = Rooted::new()?;
-        rooted.write("first", 10_000)?;
-        rooted.transfer(1)?;
         let args = ["serve", "--discovery", "cgroup", "--host-network"];
         let monitor = Monitor::start(env!("CARGO_BIN_EXE_container-monitor"), &args)?;
         monitor.wait_ready()?;
@@ -43,14 +38,12 @@ impl Scene {
         })?;
         // Every counter rises between two scrapes.
         stir::stir(&stirred)?;
-        rooted.transfer(4)?;
         Ok(Self {
             server,
             _monitor: monitor,
             _demos: demos,
             _files: files,
             _stirred: stirred,
-            _rooted: rooted,
         })
     }
 }

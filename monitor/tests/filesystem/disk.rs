@@ -104,10 +104,11 @@ fn reads_and_writes_of_a_container() -> Result<()> {
             "{before:?} to {after:?}"
         );
     }
+    let name = disk.path.trim_start_matches("/dev/");
     let metrics = monitor.metrics()?;
     metrics.one(
         "container_disk_written_bytes_total",
-        &[("container", "disk-busy"), ("device", disk.name())],
+        &[("container", "disk-busy"), ("device", name)],
     )?;
     docker.docker(&["rm", "--force", "disk-busy", "disk-idle"])?;
     monitor.metrics_when(SOON, |metrics| {

@@ -1,9 +1,11 @@
 //! METRICS.md, the reference of all metrics: prose of its own, tables from the metric tables.
 
+mod cadvisor;
+
 use std::fmt::{self, Write};
 
 use super::tables::namespace::NamespaceMetric;
-use super::tables::{CounterFile, Metric, container, disk, filesystem, host, namespace, own};
+use super::tables::{self, CounterFile, Metric, container, disk, filesystem, host, namespace, own};
 
 /// The whole text of METRICS.md.
 pub fn reference() -> String {
@@ -26,6 +28,8 @@ fn write_reference(out: &mut String) -> fmt::Result {
     table(out, filesystem::LAYER)?;
     out.write_str(DISK)?;
     table(out, disk::METRICS)?;
+    out.write_str(cadvisor::CADVISOR)?;
+    table(out, tables::cadvisor::METRICS)?;
     out.write_str(HOST)?;
     table(out, host::METRICS)?;
     out.write_str(OWN)?;
@@ -117,7 +121,7 @@ goes on working.
 ## Who a series speaks of
 
 Every series of a workload carries exactly three identity labels: `namespace`, `pod` and \
-`container`.
+`container`. (Those under the names of cAdvisor have its labels instead.)
 
 | | `namespace` | `pod` | `container` |
 |---|---|---|---|
@@ -135,6 +139,11 @@ namespace is reported with `--host-network` alone.
 - Everything else that is known of a container (id, image, runtime, interface) stands on \
 `container_network_info` and is joined on.
 - A container that ended has no series at the next scrape.
+- A container that is left out (`--container-include`, `--container-exclude`, \
+`--min-container-age`, `--limit.containers`, `--limit.series`) has none either, and what it owns \
+moves to no other: a sum over a pod is then that of the containers that are published. Which ones \
+those are does not change while they live: of too many the oldest stay. A pod's own series stay as \
+long as one of its containers does.
 - What this kernel does not count, or what could not be read, has no series. It is never 0.
 
 ";

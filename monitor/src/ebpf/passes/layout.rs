@@ -151,6 +151,25 @@ mod tests {
     }
 
     #[test]
+    fn those_of_cadvisor_find_room_and_need_no_file() {
+        let Ok(data) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+            eprintln!("skipped: this kernel has no BTF");
+            return;
+        };
+        let mut schema = Schema::new();
+        schema.add_cadvisor();
+        let layout = Layout::resolve(&Btf::parse(data).unwrap(), schema.slots());
+        assert!(layout.fields.len() < MAX_FIELDS);
+        for &slot in layout.missing() {
+            let source = &schema.slots()[slot];
+            let path = format!("/proc/self/net/{}", source.file.name());
+            let text = std::fs::read_to_string(path).unwrap();
+            let is_shown = text.split_whitespace().any(|word| word == source.field);
+            assert!(!is_shown, "{}", source.field);
+        }
+    }
+
+    #[test]
     fn names_lead_to_constants() {
         for (field, expected) in [
             ("ListenOverflows", "LISTENOVERFLOWS"),

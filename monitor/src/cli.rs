@@ -3,6 +3,7 @@
 
 mod filesystem;
 mod limits;
+mod push;
 mod web;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use crate::config::COLLECTORS;
 
 pub use filesystem::FilesystemArgs;
 pub use limits::LimitArgs;
+pub use push::PushArgs;
 pub use web::{WebArgs, WebFileArg};
 
 /// Which container is leaking sockets? Per-container socket and TCP metrics of this node, for
@@ -157,6 +159,10 @@ pub struct ServeArgs {
     /// Which mounts of a container are published, and how fast its writable layer is scanned.
     #[command(flatten)]
     pub filesystem: FilesystemArgs,
+
+    /// What is pushed.
+    #[command(flatten)]
+    pub push: PushArgs,
 
     /// Publish more fields of snmp, snmp6 and netstat: those whose GROUP_FIELD, such as
     /// TcpExt_TCPFastOpenActive or Ip_OutRequests, matches this regular expression.

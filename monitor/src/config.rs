@@ -3,6 +3,7 @@
 
 mod discovery;
 mod limits;
+mod push;
 mod web;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -25,6 +26,7 @@ use crate::serve::web::WebError;
 
 use discovery::Discovery;
 pub use discovery::{CriSource, DockerSource};
+pub use push::{PushError, PushSettings, PushTo};
 pub use web::WebSettings;
 
 /// A collector that can be switched off.
@@ -147,6 +149,9 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: SelectorError,
     },
+    /// What is pushed.
+    #[error(transparent)]
+    Push(#[from] PushError),
     /// eBPF is wanted and not wanted.
     #[error("--require-ebpf and --no-collector.transitions contradict each other")]
     EbpfOff,
@@ -197,6 +202,8 @@ pub struct Config {
     pub disk_io: bool,
     /// Whether the names of cAdvisor are published.
     pub cadvisor: bool,
+    /// What is pushed, and where to.
+    pub push: PushSettings,
     /// Where the namespaces' counters come from.
     pub counters: CountersMode,
     /// More fields to publish.
@@ -254,6 +261,7 @@ impl Config {
             listen: listen_addresses(&args.places.listen_addresses)?,
             telemetry_path: telemetry_path(args.telemetry_path)?,
             web: WebSettings::new(&args.places.web_file, &args.web)?,
+            push: PushSettings::new(args.push, |name| std::env::var(name).ok())?,
             procfs: args.places.procfs,
             sysfs: args.places.sysfs,
             docker,

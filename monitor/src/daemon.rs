@@ -1,6 +1,7 @@
 //! The daemon: wiring, signals, shutdown.
 
 mod programs;
+mod pushes;
 mod sources;
 
 use std::io;
@@ -39,6 +40,7 @@ use crate::sampler::transitions::TransitionSampler;
 use crate::serve::web::Web;
 use crate::serve::{Answers, Server, SingleFlight, Site, router};
 use programs::Programs;
+use pushes::Pushes;
 
 /// How often a collection is made where nobody asks for one: it lets go of what is gone, from
 /// guards to entries of the eBPF map.
@@ -97,6 +99,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     }
     let init = Arc::new(procfs.host_process().context(OUT_OF_REACH)?);
     let file_samplers = file_samplers(&config, &init)?;
+    let pushes = Pushes::new(std::mem::take(&mut config.push))?;
     let mut collector = Collector::new(Parts {
         file_samplers,
         cadvisor: config
@@ -123,7 +126,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         transitions: programs.transitions.take(),
         passes: programs.passes.take(),
         cookies,
-        own: own_metrics()?,
+        own: own_metrics()?.with_pushes(pushes.counts()),
     })
     .context(OUT_OF_REACH)?;
     programs.count(&mut collector, &config)?;
@@ -139,6 +142,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         telemetry_path: config.telemetry_path.as_str().into(),
     };
     tokio::spawn(upkeep(Arc::clone(&site.metrics)));
+    let mut pushes = pushes.start(&site.metrics, &inventory, &stopped);
     let web = Arc::new(Web::new(config.web.file.take()));
     let router = router(site, Arc::clone(&web));
     let server = Server::new(router, web, config.web.max_connections);
@@ -152,10 +156,13 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     }
     // No receiver is left only if no server is.
     let _ = stop.send(());
-    let drained = async { while servers.join_next().await.is_some() {} };
+    let drained = async {
+        while servers.join_next().await.is_some() {}
+        while pushes.join_next().await.is_some() {}
+    };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
         warn!(
-            "connections were still open after {} s, closing them",
+            "connections or pushes were not at their end after {} s, closing them",
             DRAIN.as_secs()
         );
     }

@@ -22,6 +22,7 @@ pub mod logging;
 pub mod metrics;
 pub mod netns;
 pub mod procfs;
+pub mod push;
 pub mod sampler;
 pub mod serve;
 pub mod snapshot;

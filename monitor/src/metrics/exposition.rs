@@ -105,6 +105,11 @@ pub struct Family<'a> {
 }
 
 impl<'a> Family<'a> {
+    /// Its help text, unescaped.
+    pub fn description(&self) -> Cow<'a, str> {
+        unescape(self.help)
+    }
+
     /// Its samples, in the order of the text.
     pub fn samples(&self) -> impl Iterator<Item = Sample<'a>> + use<'a> {
         let name = self.name;

@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::tables::own as table;
 use super::tables::{Kind, Metric};
 use crate::limits::LeftOut;
+use crate::push::counts::Counts;
 
 /// The `program` label of the eBPF program that counts state changes.
 pub const STATE_PROGRAM: &str = "inet_sock_set_state";
@@ -129,6 +130,7 @@ pub struct OwnStatus {
 pub struct OwnMetrics {
     registry: Registry,
     build: BuildInfo,
+    pushes: Vec<Counts>,
 }
 
 impl OwnMetrics {
@@ -139,7 +141,18 @@ impl OwnMetrics {
     pub fn new(build: BuildInfo) -> prometheus::Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self()))?;
-        Ok(Self { registry, build })
+        Ok(Self {
+            registry,
+            build,
+            pushes: Vec::new(),
+        })
+    }
+
+    /// With the totals of pushes.
+    #[must_use]
+    pub fn with_pushes(mut self, pushes: impl IntoIterator<Item = Counts>) -> Self {
+        self.pushes.extend(pushes);
+        self
     }
 
     /// Appends the text format of `status` and of the process to `out`.
@@ -148,6 +161,7 @@ impl OwnMetrics {
     /// A family is not well-formed, which the tables rule out.
     pub fn render(&self, status: &OwnStatus, out: &mut String) -> prometheus::Result<()> {
         let mut families = self.families(status);
+        families.extend(self.pushes.iter().flat_map(Counts::families));
         families.extend(self.registry.gather());
         precise_cpu_time(&mut families);
         families.retain(|family| !family.get_metric().is_empty());

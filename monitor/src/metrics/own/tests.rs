@@ -8,6 +8,7 @@ use super::{
 };
 use crate::limits::LeftOut;
 use crate::metrics::tables::own::METRICS;
+use crate::push::counts::Counts;
 
 fn own() -> OwnMetrics {
     OwnMetrics::new(BuildInfo {
@@ -16,6 +17,7 @@ fn own() -> OwnMetrics {
         ebpf_object: "sha256:0123".to_owned(),
     })
     .unwrap()
+    .with_pushes([Counts::falcon().unwrap(), Counts::otlp().unwrap()])
 }
 
 fn full() -> OwnStatus {

@@ -245,6 +245,54 @@ pub const LAYER_INODES: Metric = Metric::counter(
     "the scanner of writable layers",
 );
 
+/// Samples that open-falcon's receiver took.
+pub const FALCON_SENT: Metric = Metric::counter(
+    "container_monitor_falcon_sent_total",
+    "Samples pushed by --falcon.url that the receiver took",
+    &[],
+    SELF,
+);
+
+/// Samples that open-falcon's receiver did not get.
+pub const FALCON_DROPPED: Metric = Metric::counter(
+    "container_monitor_falcon_dropped_total",
+    "Samples of the push by --falcon.url that were given up: refused by the receiver, pushed out of the full queue by newer ones, or not to be expressed there",
+    &[],
+    SELF,
+);
+
+/// Requests to open-falcon's receiver that failed.
+pub const FALCON_ERRORS: Metric = Metric::counter(
+    "container_monitor_falcon_errors_total",
+    "Requests of the push by --falcon.url that failed; most are made again",
+    &[],
+    SELF,
+);
+
+/// Samples that OTLP's receiver took.
+pub const OTLP_SENT: Metric = Metric::counter(
+    "container_monitor_otlp_sent_total",
+    "Samples pushed by --otlp.endpoint that the receiver took",
+    &[],
+    SELF,
+);
+
+/// Samples that OTLP's receiver did not get.
+pub const OTLP_DROPPED: Metric = Metric::counter(
+    "container_monitor_otlp_dropped_total",
+    "Samples of the push by --otlp.endpoint that were given up: refused by the receiver, pushed out of the full queue by newer ones, or not to be expressed there",
+    &[],
+    SELF,
+);
+
+/// Requests to OTLP's receiver that failed.
+pub const OTLP_ERRORS: Metric = Metric::counter(
+    "container_monitor_otlp_errors_total",
+    "Requests of the push by --otlp.endpoint that failed; most are made again",
+    &[],
+    SELF,
+);
+
 /// All of them.
 pub const METRICS: &[Metric] = &[
     BUILD_INFO,
@@ -277,4 +325,10 @@ pub const METRICS: &[Metric] = &[
     COUNTERS_SOURCE,
     LAYER_INODES,
     HOST_NETWORK_NAMESPACES,
+    FALCON_SENT,
+    FALCON_DROPPED,
+    FALCON_ERRORS,
+    OTLP_SENT,
+    OTLP_DROPPED,
+    OTLP_ERRORS,
 ];

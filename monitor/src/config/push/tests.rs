@@ -1,0 +1,139 @@
+//! Flags of pushes: what they mean with OpenTelemetry's variables, and what is refused.
+
+use clap::Parser as _;
+
+use super::*;
+use crate::cli::{Cli, CliCommand};
+use crate::push::Protocol as _;
+
+fn settings(args: &[&str], variables: &[(&str, &str)]) -> Result<PushSettings, PushError> {
+    let args = [&["container-monitor", "serve"], args].concat();
+    let CliCommand::Serve(args) = Cli::try_parse_from(args).unwrap().command else {
+        panic!("serve");
+    };
+    PushSettings::new(args.push, |name| {
+        let found = variables.iter().find(|(variable, _)| *variable == name);
+        found.map(|(_, value)| (*value).to_owned())
+    })
+}
+
+#[test]
+fn nothing_is_pushed_unless_asked_for() {
+    let settings = settings(&[], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]).unwrap();
+    assert!(settings.falcon.is_none() && settings.otlp.is_none());
+}
+
+#[test]
+fn paths_are_added_where_they_are_not_given() {
+    let falcon = |url| {
+        let settings = settings(&["--falcon.url", url], &[]).unwrap();
+        settings.falcon.unwrap().target.path()
+    };
+    assert_eq!(falcon("http://127.0.0.1:1988"), "/v1/push");
+    assert_eq!(falcon("http://127.0.0.1:6060/api/push"), "/api/push");
+
+    let otlp = |args: &[&str], variables: &[(&str, &str)]| {
+        settings(args, variables)
+            .unwrap()
+            .otlp
+            .unwrap()
+            .target
+            .path()
+    };
+    assert_eq!(otlp(&["--otlp.endpoint=http://a:4318"], &[]), "/v1/metrics");
+    assert_eq!(otlp(&["--otlp.endpoint=http://a/b/"], &[]), "/b/v1/metrics");
+    assert_eq!(
+        otlp(&["--otlp.endpoint=http://a/v1/metrics"], &[]),
+        "/v1/metrics"
+    );
+    let (base, whole) = (
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a/c"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://a/d"),
+    );
+    assert_eq!(otlp(&[], &[base]), "/c/v1/metrics");
+    assert_eq!(otlp(&[], &[base, whole]), "/d");
+    assert_eq!(
+        otlp(&["--otlp.endpoint=http://a"], &[base, whole]),
+        "/v1/metrics"
+    );
+}
+
+#[test]
+fn headers_are_decoded() {
+    let header = |args: &[&str], variables: &[(&str, &str)], name: &str| {
+        let otlp = settings(args, variables).unwrap().otlp.unwrap().protocol;
+        let found = otlp.headers().iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.to_str().unwrap().to_owned())
+    };
+    let url = "--otlp.endpoint=http://a";
+    let args = [
+        url,
+        "--otlp.headers=authorization=Bearer%20a%2Bb+c=, X-Scope = t ",
+    ];
+    assert_eq!(
+        header(&args, &[], "authorization").as_deref(),
+        Some("Bearer a+b+c=")
+    );
+    assert_eq!(header(&args, &[], "x-scope").as_deref(), Some("t"));
+    let variables = [("OTEL_EXPORTER_OTLP_HEADERS", "x-a=1,content-type=text")];
+    assert_eq!(header(&[url], &variables, "x-a").as_deref(), Some("1"));
+    let kind = header(&[url], &variables, "content-type");
+    assert_eq!(kind.as_deref(), Some("application/x-protobuf"));
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    for (args, said) in [
+        (
+            &["--falcon.url=https://a/"][..],
+            "--falcon.url https://a/: TLS",
+        ),
+        (
+            &["--falcon.url=127.0.0.1:1988"],
+            "--falcon.url 127.0.0.1:1988: no URL",
+        ),
+        (
+            &["--falcon.interval=0s"],
+            "--falcon.interval 0s: must be from 1s",
+        ),
+        (
+            &["--falcon.interval=1500ms"],
+            "--falcon.interval 1s 500ms: must be",
+        ),
+        (&["--falcon.endpoint="], "--falcon.endpoint \"\""),
+        (&["--falcon.endpoint=a b"], "--falcon.endpoint \"a b\""),
+        (&["--falcon.metrics=("], "--falcon.metrics: "),
+        (
+            &["--otlp.endpoint=https://a"],
+            "--otlp.endpoint https://a: TLS",
+        ),
+        (&["--otlp.interval=2days"], "--otlp.interval 2days: must be"),
+        (
+            &["--otlp.headers=a=1,secret"],
+            "--otlp.headers: header 2 is none",
+        ),
+        (&["--otlp.headers=a=%2"], "--otlp.headers: header 1 is none"),
+        (
+            &["--otlp.headers=a=%+1"],
+            "--otlp.headers: header 1 is none",
+        ),
+        (
+            &["--otlp.headers=a b=1"],
+            "--otlp.headers: header 1 is none",
+        ),
+        (
+            &["--otlp.headers=a=1%0a"],
+            "--otlp.headers: header 1 is none",
+        ),
+    ] {
+        let error = settings(args, &[]).unwrap_err().to_string();
+        assert!(error.starts_with(said), "{error}");
+        assert!(!error.contains("secret"));
+    }
+    let wrong = [("OTEL_EXPORTER_OTLP_ENDPOINT", "a:4317")];
+    let error = settings(&[], &wrong).unwrap_err().to_string();
+    assert!(
+        error.starts_with("OTEL_EXPORTER_OTLP_ENDPOINT a:4317: "),
+        "{error}"
+    );
+}

@@ -1,0 +1,170 @@
+//! One HTTP request at a time, each on a connection of its own: pushes are a minute apart, and a
+//! connection that is kept that long is mostly found closed when it is needed.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use axum::body::{Body, to_bytes};
+use hyper::body::Bytes;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{HeaderMap, USER_AGENT};
+use hyper::{Request, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::Answer;
+
+/// More of an answer is not read: what is needed of it is a sentence.
+const MAX_ANSWER: usize = 64 << 10;
+
+const AGENT: &str = concat!("container-monitor/", env!("CARGO_PKG_VERSION"));
+
+/// Where a push goes: an `http://` URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    uri: Uri,
+    authority: String,
+    host: String,
+    port: u16,
+}
+
+/// Why a URL is no target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// It is no URL.
+    #[error("no URL (expected http://HOST:PORT/PATH)")]
+    NoUrl,
+    /// TLS is asked for.
+    #[error(
+        "TLS is not spoken here; send to an agent or collector on this node over http://, which \
+         speaks it to others"
+    )]
+    Tls,
+    /// Neither http nor https.
+    #[error("the scheme must be http (expected http://HOST:PORT/PATH)")]
+    Scheme,
+    /// There is a password in it.
+    #[error("a URL with a user and password is not taken; use a header")]
+    User,
+}
+
+impl Target {
+    /// Reads a URL; `path` gives the path from the one in the URL.
+    ///
+    /// # Errors
+    /// It is none that can be reached over plain HTTP.
+    pub fn new(url: &str, path: impl FnOnce(&str) -> String) -> Result<Self, TargetError> {
+        let uri: Uri = url.parse().map_err(|_| TargetError::NoUrl)?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => return Err(TargetError::Tls),
+            Some(_) => return Err(TargetError::Scheme),
+            None => return Err(TargetError::NoUrl),
+        }
+        let authority = uri.authority().ok_or(TargetError::NoUrl)?;
+        if authority.as_str().contains('@') {
+            return Err(TargetError::User);
+        }
+        let host = authority.host();
+        // A port that is no number is found by `port_u16` alone.
+        let port = match authority.port() {
+            Some(port) => port.as_u16(),
+            None if authority.as_str() == host => 80,
+            None => return Err(TargetError::NoUrl),
+        };
+        if host.is_empty() || port == 0 {
+            return Err(TargetError::NoUrl);
+        }
+        let mut query = path(uri.path());
+        if let Some(text) = uri.query() {
+            query.push('?');
+            query.push_str(text);
+        }
+        Ok(Self {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            authority: authority.as_str().to_owned(),
+            port,
+            uri: query.parse().map_err(|_| TargetError::NoUrl)?,
+        })
+    }
+
+    /// The path and query that are asked for.
+    pub fn path(&self) -> String {
+        self.uri.to_string()
+    }
+
+    /// Sends one request and reads its answer.
+    ///
+    /// # Errors
+    /// There is none: no connection, or one that ends before an answer.
+    pub(super) async fn post(
+        &self,
+        headers: &[(HeaderName, HeaderValue)],
+        body: Bytes,
+    ) -> anyhow::Result<Answer> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port))
+            .await
+            .context("cannot connect")?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .context("cannot speak HTTP")?;
+        let mut request = Request::post(self.uri.clone())
+            .header(HOST, &self.authority)
+            .header(USER_AGENT, AGENT)
+            .header(CONNECTION, "close")
+            .header(CONTENT_LENGTH, body.len());
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Body::from(body)).context("no request")?;
+        let exchange = async {
+            let response = sender.send_request(request).await.context("no answer")?;
+            let (parts, body) = response.into_parts();
+            // What is too long or broken off is no reason to send everything again.
+            let body = to_bytes(Body::new(body), MAX_ANSWER).await;
+            anyhow::Ok(Answer {
+                status: parts.status,
+                retry_after: retry_after(&parts.headers, SystemTime::now()),
+                body: body.unwrap_or_default(),
+            })
+        };
+        tokio::pin!(exchange);
+        tokio::select! {
+            answer = &mut exchange => answer,
+            // The connection ends by itself once the answer is there, or because it broke.
+            _ = connection => exchange.await,
+        }
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.uri.path())
+    }
+}
+
+/// RFC 9110, 10.2.3: seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = http_date(text)?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, the only form that is still written.
+fn http_date(text: &str) -> Option<SystemTime> {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let words: Vec<&str> = text.split(' ').collect();
+    let [_, day, month, year, time, "GMT"] = words[..] else {
+        return None;
+    };
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    humantime::parse_rfc3339(&format!("{year}-{month:02}-{day}T{time}Z")).ok()
+}
+
+#[cfg(test)]
+mod tests;

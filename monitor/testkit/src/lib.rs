@@ -29,6 +29,7 @@ pub mod peer;
 pub mod proc_net_tcp;
 pub mod prometheus;
 pub mod published;
+pub mod python;
 pub mod receiver;
 pub mod require;
 pub mod ss;

@@ -41,6 +41,24 @@ const WRONG: &[(&[&str], &[&str])] = &[
         &["--web.telemetry-path /{a}", "letters"],
     ),
     (
+        &["--falcon.url=https://127.0.0.1:1988/"],
+        &["--falcon.url https://127.0.0.1:1988/", "http://"],
+    ),
+    (&["--falcon.interval=soon"], &["--falcon.interval", "soon"]),
+    (
+        &["--falcon.endpoint=a,b"],
+        &["--falcon.endpoint", "a,b", "commas"],
+    ),
+    (&["--falcon.metrics=("], &["--falcon.metrics"]),
+    (
+        &["--otlp.endpoint=collector:4317"],
+        &["--otlp.endpoint collector:4317", "http://"],
+    ),
+    (
+        &["--otlp.headers=secret"],
+        &["--otlp.headers", "NAME=VALUE"],
+    ),
+    (
         &["--discovery=auto,cgroup"],
         &["--discovery", "auto", "alone"],
     ),

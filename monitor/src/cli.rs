@@ -109,8 +109,9 @@ pub struct ServeArgs {
     pub web: WebArgs,
 
     /// How containers are found: auto, docker (and Podman's compatible socket), cri (containerd,
-    /// CRI-O and others that the kubelet speaks to), cgroup (no runtime at all: from /proc). A
-    /// list; auto takes what answers, else cgroup.
+    /// CRI-O and others that the kubelet speaks to), containerd (what it runs without the CRI, as
+    /// nerdctl and ctr have it do), cgroup (no runtime at all: from /proc). A list; auto takes
+    /// what answers, else cgroup.
     #[arg(
         long = "discovery",
         env = "CONTAINER_MONITOR_DISCOVERY",
@@ -139,6 +140,36 @@ pub struct ServeArgs {
         value_delimiter = ','
     )]
     pub cri_endpoints: Vec<String>,
+
+    /// Socket of a containerd whose plain containers are wanted: unix:///PATH. Repeatable [default:
+    /// what is there of /run/containerd/containerd.sock and /run/k3s/containerd/containerd.sock;
+    /// with auto the sockets of --cri.endpoint, where given]
+    #[arg(
+        long = "containerd.endpoint",
+        env = "CONTAINER_MONITOR_CONTAINERD_ENDPOINT",
+        value_name = "ENDPOINT",
+        value_delimiter = ','
+    )]
+    pub containerd_endpoints: Vec<String>,
+
+    /// Labels of pods to put on container_network_info, as label_KEY: app.kubernetes.io/name is
+    /// label_app_kubernetes_io_name. Repeatable.
+    #[arg(
+        long = "pod-labels",
+        env = "CONTAINER_MONITOR_POD_LABELS",
+        value_name = "KEY",
+        value_delimiter = ','
+    )]
+    pub pod_labels: Vec<String>,
+
+    /// Annotations of pods to put on container_network_info, as annotation_KEY. Repeatable.
+    #[arg(
+        long = "pod-annotations",
+        env = "CONTAINER_MONITOR_POD_ANNOTATIONS",
+        value_name = "KEY",
+        value_delimiter = ','
+    )]
+    pub pod_annotations: Vec<String>,
 
     /// Report the host's own network namespace too, as container="/".
     #[arg(
@@ -252,6 +283,8 @@ pub enum DiscoverySource {
     Docker,
     /// What the kubelet speaks to, over the CRI.
     Cri,
+    /// What containerd runs without the CRI.
+    Containerd,
     /// From `/proc` alone.
     Cgroup,
 }

@@ -29,6 +29,7 @@ use crate::limits::Limits;
 use crate::metrics::own::{OwnMetrics, OwnStatus};
 use crate::metrics::{CounterFile, Counters, Exposition, Schema};
 use crate::netns::{Placement, Placer, visit};
+use crate::pod_labels::PodLabels;
 use crate::procfs::{ProcFs, Process};
 use crate::sampler::counters::{CounterSampler, CountersError, CountersSource, NamedTarget};
 use crate::sampler::facts::FactReader;
@@ -84,6 +85,8 @@ pub struct Parts {
     pub cookies: bool,
     /// The exporter's own metrics.
     pub own: OwnMetrics,
+    /// Which labels of pods are published.
+    pub pod_labels: Arc<PodLabels>,
 }
 
 /// Collects.
@@ -318,6 +321,7 @@ impl Collector {
                 host_namespace,
                 transitions,
                 host: host::sample(procfs, init, buffer),
+                pod_labels: &parts.pod_labels,
             });
             if let Some(limit) = parts.limits.series {
                 let compatible = compatible.iter().flat_map(CadvisorSample::owners);

@@ -8,24 +8,26 @@ mod web;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use regex_lite::Regex;
 
 use crate::cli::{CounterOrigin, LogFormat, LogLevel, ServeArgs, TcpStates};
 use crate::collector::{CADVISOR, DISK_IO, FILESYSTEM, TRANSITIONS, WRITABLE_LAYER};
-use crate::discovery::cri;
 use crate::discovery::docker::EndpointError;
 use crate::discovery::scan::ScanMode;
+use crate::discovery::socket::SocketError;
 use crate::filesystem::{Rules, RulesError};
 use crate::limits::{Limits, SelectorError};
 use crate::metrics::CounterFile;
+use crate::pod_labels::{PodLabels, PodLabelsError};
 use crate::sampler::counters::CountersMode;
 use crate::sampler::tcp_states::{Pace, TcpStatesMode};
 use crate::serve::http::HEALTH;
 use crate::serve::web::WebError;
 
 use discovery::Discovery;
-pub use discovery::{CriSource, DockerSource};
+pub use discovery::{ContainerdSource, CriSource, DockerSource};
 pub use push::{PushError, PushSettings, PushTo};
 pub use web::WebSettings;
 
@@ -130,9 +132,17 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: EndpointError,
     },
-    /// An endpoint of the CRI.
-    #[error("--cri.endpoint: {0}")]
-    CriEndpoint(cri::EndpointError),
+    /// A socket of the CRI or of containerd.
+    #[error("{flag}: {source}")]
+    Socket {
+        /// The flag it was given to.
+        flag: &'static str,
+        /// What is wrong with it.
+        source: SocketError,
+    },
+    /// Labels or annotations of pods.
+    #[error(transparent)]
+    PodLabels(#[from] PodLabelsError),
     /// The regular expression of more fields.
     #[error("--collector.netstat.fields: {0}")]
     NetstatFields(regex_lite::Error),
@@ -180,6 +190,10 @@ pub struct Config {
     pub docker: Vec<DockerSource>,
     /// Runtimes to follow over the CRI.
     pub cri: Vec<CriSource>,
+    /// Namespaces of containerd to follow.
+    pub containerd: Vec<ContainerdSource>,
+    /// Which labels of pods are published.
+    pub pod_labels: Arc<PodLabels>,
     /// When `/proc` is scanned for containers.
     pub scan: ScanMode,
     /// Whether the host's own network namespace is reported.
@@ -255,7 +269,13 @@ impl Config {
         if args.require_ebpf && !transitions {
             return Err(ConfigError::EbpfOff);
         }
-        let Discovery { docker, cri, scan } = Discovery::new(&args, docker_host)?;
+        let Discovery {
+            docker,
+            cri,
+            containerd,
+            scan,
+        } = Discovery::new(&args, docker_host)?;
+        let pod_labels = PodLabels::new(&args.pod_labels, &args.pod_annotations)?;
         let netstat_fields = args.netstat_fields.as_deref().map(Regex::new).transpose();
         Ok(Self {
             listen: listen_addresses(&args.places.listen_addresses)?,
@@ -266,6 +286,8 @@ impl Config {
             sysfs: args.places.sysfs,
             docker,
             cri,
+            containerd,
+            pod_labels: Arc::new(pod_labels),
             scan,
             host_network: args.host_network,
             limits: limits::limits(args.limits)?,

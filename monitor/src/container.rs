@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::pod_labels::PodLabelValues;
 use crate::procfs::Process;
 
 /// The runtime that started a container.
@@ -61,6 +62,8 @@ pub struct Container {
     pub runtime: Runtime,
     /// Pod identity, where the container belongs to one.
     pub pod: Option<PodRef>,
+    /// Values of the chosen labels and annotations of its pod.
+    pub pod_labels: PodLabelValues,
     /// Whether this is a pod's sandbox (pause container): it owns the pod's network namespace and
     /// is no workload of its own.
     pub sandbox: bool,

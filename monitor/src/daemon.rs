@@ -127,6 +127,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         passes: programs.passes.take(),
         cookies,
         own: own_metrics()?.with_pushes(pushes.counts()),
+        pod_labels: Arc::clone(&config.pod_labels),
     })
     .context(OUT_OF_REACH)?;
     programs.count(&mut collector, &config)?;

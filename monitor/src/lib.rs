@@ -21,6 +21,7 @@ pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod netns;
+pub mod pod_labels;
 pub mod procfs;
 pub mod push;
 pub mod sampler;

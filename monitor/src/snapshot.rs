@@ -20,6 +20,7 @@ use crate::metrics::{
     Schema,
 };
 use crate::netns::{Namespace, Placement};
+use crate::pod_labels::PodLabels;
 use crate::sampler::tcp_states::{ContainerSockets, TcpStateSample};
 use crate::sampler::transitions::{Counts, TransitionSample};
 
@@ -39,6 +40,8 @@ pub struct Samples<'a> {
     pub transitions: Option<TransitionSample<'a>>,
     /// The host's values.
     pub host: HostValues,
+    /// Which labels of pods stand on the info.
+    pub pod_labels: &'a PodLabels,
 }
 
 /// Named numbers, ready to be written.
@@ -74,7 +77,7 @@ impl Snapshot {
             ..Self::default()
         };
         snapshot.take_namespaces(samples.placement, samples.namespaces, &names);
-        snapshot.take_info(samples.placement, &names);
+        snapshot.take_info(samples.placement, samples.pod_labels, &names);
         let host_transitions = samples.transitions.as_ref().map(|sample| sample.host);
         if let Some(sample) = samples.transitions {
             snapshot.take_transitions(samples.placement, sample, &names);
@@ -187,29 +190,32 @@ impl Snapshot {
         self.namespaces.extend(labelled);
     }
 
-    fn take_info(&mut self, placement: &Placement, names: &Names) {
+    fn take_info(&mut self, placement: &Placement, pod_labels: &PodLabels, names: &Names) {
+        let with_pod_labels = |info: Labels, container: &Container| {
+            pod_labels
+                .named(&container.pod_labels)
+                .fold(info, |info, (name, value)| info.with(name, value))
+        };
         for namespace in &placement.namespaces {
             let members = namespace.members.iter();
             for container in members.filter(|member| placement.shows(member)) {
                 let link = &namespace.link;
-                self.info.push(
-                    info(container, names)
-                        .with("netns", &namespace.inode.to_string())
-                        .with("network_mode", &container.network_mode)
-                        .with("interface", &link.interface)
-                        .with("host_interface", &link.host_interface),
-                );
+                let info = info(container, names)
+                    .with("netns", &namespace.inode.to_string())
+                    .with("network_mode", &container.network_mode)
+                    .with("interface", &link.interface)
+                    .with("host_interface", &link.host_interface);
+                self.info.push(with_pod_labels(info, container));
             }
         }
         let host_network = placement.host_network.iter();
         for container in host_network.filter(|container| placement.shows(container)) {
-            self.info.push(
-                info(container, names)
-                    .with("netns", &placement.host_inode.to_string())
-                    .with("network_mode", "host")
-                    .with("interface", "")
-                    .with("host_interface", ""),
-            );
+            let info = info(container, names)
+                .with("netns", &placement.host_inode.to_string())
+                .with("network_mode", "host")
+                .with("interface", "")
+                .with("host_interface", "");
+            self.info.push(with_pod_labels(info, container));
         }
     }
 

@@ -21,6 +21,7 @@ pub(crate) fn plain(id: &str, name: &str) -> Container {
         image: String::new(),
         runtime: Runtime::Docker,
         pod: None,
+        pod_labels: Arc::default(),
         sandbox: false,
         network_mode: String::new(),
         started: 0,

@@ -2,10 +2,11 @@
 
 use super::ConfigError;
 use crate::cli::{DiscoverySource, ServeArgs};
-use crate::discovery::cri;
 use crate::discovery::docker::{Endpoint, parse_endpoint};
 use crate::discovery::follow::Demand;
 use crate::discovery::scan::ScanMode;
+use crate::discovery::socket::Socket;
+use crate::discovery::{containerd, cri};
 
 /// A runtime to follow over Docker's API.
 #[derive(Clone, Debug)]
@@ -27,10 +28,20 @@ pub struct CriSource {
     pub demand: Demand,
 }
 
+/// A containerd to follow through its own services.
+#[derive(Clone, Debug)]
+pub struct ContainerdSource {
+    /// Its socket.
+    pub endpoint: containerd::Endpoint,
+    /// Whether it was asked for by name.
+    pub demand: Demand,
+}
+
 /// How containers are found.
 pub(super) struct Discovery {
     pub(super) docker: Vec<DockerSource>,
     pub(super) cri: Vec<CriSource>,
+    pub(super) containerd: Vec<ContainerdSource>,
     pub(super) scan: ScanMode,
 }
 
@@ -47,9 +58,36 @@ impl Discovery {
             (false, true) => Some(Demand::Required),
             (false, false) => None,
         };
+        let cri = sockets(
+            "--cri.endpoint",
+            &args.cri_endpoints,
+            cri::Endpoint::usual(),
+            demand_of(DiscoverySource::Cri),
+        )?;
+        // A containerd in an unusual place, of which the CRI was told, has plain containers too.
+        let usual = match (auto, args.cri_endpoints.is_empty()) {
+            (true, false) => cri
+                .iter()
+                .map(|(one, _)| one.socket().clone().into())
+                .collect(),
+            _ => containerd::Endpoint::usual(),
+        };
+        let containerd = sockets(
+            "--containerd.endpoint",
+            &args.containerd_endpoints,
+            usual,
+            demand_of(DiscoverySource::Containerd),
+        )?;
         Ok(Self {
             docker: docker(args, docker_host, demand_of(DiscoverySource::Docker))?,
-            cri: cri_sources(&args.cri_endpoints, demand_of(DiscoverySource::Cri))?,
+            cri: cri
+                .into_iter()
+                .map(|(endpoint, demand)| CriSource { endpoint, demand })
+                .collect(),
+            containerd: containerd
+                .into_iter()
+                .map(|(endpoint, demand)| ContainerdSource { endpoint, demand })
+                .collect(),
             scan: if auto {
                 ScanMode::UntilRuntimeAnswers
             } else if has(DiscoverySource::Cgroup) {
@@ -97,27 +135,33 @@ fn docker(
     })
 }
 
-/// Sources over the CRI; no `demand` is for none. Where it was asked for without an endpoint, any
-/// of the usual ones will do.
-fn cri_sources(given: &[String], demand: Option<Demand>) -> Result<Vec<CriSource>, ConfigError> {
-    let mut given = given
-        .iter()
-        .map(|text| cri::parse_endpoint(text))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(ConfigError::CriEndpoint)?;
-    let Some(mut demand) = demand else {
+/// Sockets that were given with `flag`; `usual` where none was. No `demand` is for none. Where it was
+/// asked for without an endpoint, any of the usual ones will do.
+fn sockets<E: From<Socket> + PartialEq>(
+    flag: &'static str,
+    given: &[String],
+    usual: Vec<E>,
+    demand: Option<Demand>,
+) -> Result<Vec<(E, Demand)>, ConfigError> {
+    let parse = |text: &String| {
+        let socket = Socket::parse(text);
+        socket.map_err(|source| ConfigError::Socket { flag, source })
+    };
+    let given = given.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let Some(demand) = demand else {
         return Ok(Vec::new());
     };
     if given.is_empty() {
-        given = cri::Endpoint::usual();
-        if demand == Demand::Required {
-            demand = Demand::AnyOf;
-        }
+        let demand = match demand {
+            Demand::Required => Demand::AnyOf,
+            other => other,
+        };
+        return Ok(usual.into_iter().map(|one| (one, demand)).collect());
     }
-    let mut sources: Vec<CriSource> = Vec::new();
-    for endpoint in given {
-        if !sources.iter().any(|known| known.endpoint == endpoint) {
-            sources.push(CriSource { endpoint, demand });
+    let mut sources: Vec<(E, Demand)> = Vec::new();
+    for endpoint in given.into_iter().map(E::from) {
+        if !sources.iter().any(|(known, _)| *known == endpoint) {
+            sources.push((endpoint, demand));
         }
     }
     Ok(sources)

@@ -53,7 +53,11 @@ fn auto_looks_for_every_runtime_and_demands_none() {
     let runtimes: Vec<_> = auto.docker.iter().map(|s| (s.runtime, s.demand)).collect();
     let if_present = Demand::IfPresent;
     assert_eq!(runtimes, [("docker", if_present), ("podman", if_present)]);
-    let sockets: Vec<_> = auto.cri.iter().map(|s| s.endpoint.path()).collect();
+    let sockets: Vec<_> = auto
+        .cri
+        .iter()
+        .map(|s| s.endpoint.socket().path())
+        .collect();
     assert_eq!(
         sockets,
         [
@@ -64,6 +68,30 @@ fn auto_looks_for_every_runtime_and_demands_none() {
         ]
     );
     assert!(auto.cri.iter().all(|s| s.demand == if_present));
+    let containerd = |config: &Config| -> Vec<(String, Demand)> {
+        let sources = config.containerd.iter();
+        sources
+            .map(|s| (s.endpoint.socket().path().to_owned(), s.demand))
+            .collect()
+    };
+    let usual = [
+        "/run/containerd/containerd.sock",
+        "/run/k3s/containerd/containerd.sock",
+    ];
+    let usual = |demand| usual.map(|path| (path.to_owned(), demand)).to_vec();
+    assert_eq!(containerd(&auto), usual(if_present));
+    let named = config(&["--discovery=containerd"]).unwrap();
+    assert_eq!(containerd(&named), usual(Demand::AnyOf));
+    assert!(named.cri.is_empty() && named.docker.is_empty());
+    // Where the CRI was given a socket, plain containers are looked for at the same one.
+    let given = |flags: &[&str]| containerd(&config(flags).unwrap());
+    let cri = "--cri.endpoint=/c.sock";
+    assert_eq!(given(&[cri]), [("/c.sock".to_owned(), if_present)]);
+    let other = "--containerd.endpoint=/d.sock";
+    assert_eq!(given(&[cri, other]), [("/d.sock".to_owned(), if_present)]);
+    assert_eq!(given(&[cri, other, "--discovery=cri"]), []);
+    let both = "--discovery=cri,containerd";
+    assert_eq!(given(&[cri, both]), usual(Demand::AnyOf));
     assert_eq!(auto.scan, ScanMode::UntilRuntimeAnswers);
 
     // An address that was given is the only one that is looked at.
@@ -123,7 +151,7 @@ fn named_sources_are_used_and_no_others() {
 fn sockets_of_the_cri_that_were_given_are_the_only_ones() {
     let sources = |args: &[&str]| -> Vec<(String, Demand)> {
         let cri = config(args).unwrap().cri.into_iter();
-        cri.map(|s| (s.endpoint.path().to_owned(), s.demand))
+        cri.map(|s| (s.endpoint.socket().path().to_owned(), s.demand))
             .collect()
     };
     let given = ["--cri.endpoint=unix:///a.sock", "--cri.endpoint=/b.sock"];
@@ -166,6 +194,9 @@ fn every_refusal_is_one_line_that_names_its_flag() {
         (&["--discovery", "cgroup,auto"], "--discovery"),
         (&["--docker.endpoint", "x"], "--docker.endpoint"),
         (&["--cri.endpoint", "x"], "--cri.endpoint"),
+        (&["--containerd.endpoint", "x"], "--containerd.endpoint"),
+        (&["--pod-labels", "a,*"], "--pod-labels"),
+        (&["--pod-annotations", "a.b,a-b"], "--pod-annotations"),
         (
             &["--collector.netstat.fields", "(a"],
             "--collector.netstat.fields",

@@ -224,6 +224,7 @@ impl Scanner {
                     image: String::new(),
                     runtime: candidate.runtime,
                     pod: None,
+                    pod_labels: Arc::default(),
                     sandbox: false,
                     network_mode: String::new(),
                     started: candidate.started,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::container::{Container, PodRef, Runtime};
+use crate::pod_labels::PodLabelValues;
 use crate::procfs::Process;
 
 /// What a runtime's answer is reduced to; see [`Container`] for the fields.
@@ -12,6 +13,7 @@ pub(super) struct Description {
     pub(super) name: String,
     pub(super) image: String,
     pub(super) pod: Option<PodRef>,
+    pub(super) pod_labels: PodLabelValues,
     pub(super) sandbox: bool,
     pub(super) network_mode: String,
     pub(super) started: u64,
@@ -29,6 +31,7 @@ impl Description {
             image: self.image,
             runtime,
             pod: self.pod,
+            pod_labels: self.pod_labels,
             sandbox: self.sandbox,
             network_mode: self.network_mode,
             started: self.started,

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{Source, SourceState};
+use crate::pod_labels::PodLabels;
 use crate::procfs::ProcFs;
 
 /// Whether somebody asked for this runtime.
@@ -68,7 +69,7 @@ impl Default for Timing {
 
 /// Why a session ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub enum Ended {
     /// Something failed.
     Failed(anyhow::Error),
     /// Somebody answers, but it is not this runtime's API.
@@ -82,7 +83,7 @@ impl From<anyhow::Error> for Ended {
 }
 
 /// Where a runtime's API is, and how to speak to it.
-pub(super) trait Endpoint: fmt::Display + Sized + Sync {
+pub trait Endpoint: fmt::Display + Sized + Sync {
     /// Whether something is there to be asked. It is not opened, so that a socket which starts its
     /// service on demand does not.
     fn exists(&self) -> bool;
@@ -96,17 +97,26 @@ pub(super) trait Endpoint: fmt::Display + Sized + Sync {
 }
 
 /// One endpoint and where its containers go.
-pub(super) struct Follower<E> {
-    pub(super) endpoint: E,
-    pub(super) demand: Demand,
-    pub(super) timing: Timing,
-    pub(super) procfs: Arc<ProcFs>,
-    pub(super) source: Source,
+#[derive(Debug)]
+pub struct Follower<E> {
+    /// Where the runtime is.
+    pub endpoint: E,
+    /// Whether it was asked for.
+    pub demand: Demand,
+    /// Time limits and pauses.
+    pub timing: Timing,
+    /// Where processes are looked up.
+    pub procfs: Arc<ProcFs>,
+    /// Where its containers go.
+    pub source: Source,
+    /// What is kept of the labels of pods.
+    pub pod_labels: Arc<PodLabels>,
 }
 
 impl<E: Endpoint> Follower<E> {
-    /// [`follow`](Self::follow) until `shutdown` is done.
-    pub(super) async fn until(&self, shutdown: impl Future<Output = ()>) {
+    /// Follows the runtime and keeps the source up to date until `shutdown` is done. Nothing goes
+    /// on after that: the future may also just be dropped.
+    pub async fn until(self, shutdown: impl Future<Output = ()>) {
         let mut following = pin!(self.follow());
         let mut shutdown = pin!(shutdown);
         tokio::select! {

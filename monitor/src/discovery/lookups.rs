@@ -127,7 +127,7 @@ impl<'a> Lookups<'a> {
                 self.reported.remove(&id);
                 self.vanished.remove(&id);
                 match found {
-                    Some(container) => source.upsert(container),
+                    Some(container) => source.upsert_as(id, container),
                     None => source.remove(&id),
                 }
             }

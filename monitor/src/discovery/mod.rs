@@ -1,17 +1,20 @@
 //! Which containers there are: the [`Inventory`] and the sources that fill it.
 //!
-//! A runtime source ([`docker`], [`cri`]) is a task that follows its runtime and writes to the
+//! A runtime source ([`docker`], [`cri`], [`containerd`]) is a task that follows its runtime and writes to the
 //! inventory through a [`Source`]. The source without a runtime ([`cgroup`]) keeps no state: it
 //! scans `/proc` when a scrape asks.
 
 pub mod cgroup;
 pub mod container_id;
+pub mod containerd;
 pub mod cri;
 mod description;
 pub mod docker;
 pub mod follow;
+mod grpc;
 mod lookups;
 pub mod scan;
+pub mod socket;
 #[cfg(test)]
 mod testing;
 mod verify;
@@ -57,6 +60,16 @@ struct SourceEntry {
     containers: BTreeMap<String, Arc<Container>>,
 }
 
+impl SourceEntry {
+    /// Whether it has this container of another source, which keeps it under `key`: by its id, or
+    /// as a process that has the same key (one runtime at two sockets).
+    fn has(&self, key: &str, container: &Container) -> bool {
+        let same_process = |known: &Arc<Container>| known.process.pid() == container.process.pid();
+        self.containers.contains_key(&container.id)
+            || self.containers.get(key).is_some_and(same_process)
+    }
+}
+
 /// All containers of all sources: the only state that lives between scrapes.
 #[derive(Debug, Default)]
 pub struct Inventory {
@@ -98,10 +111,8 @@ impl Inventory {
                 source
                     .containers
                     .iter()
-                    .filter(|(id, _)| {
-                        !earlier
-                            .iter()
-                            .any(|other| other.containers.contains_key(*id))
+                    .filter(|(key, container)| {
+                        !earlier.iter().any(|other| other.has(key, container))
                     })
                     .map(|(_, container)| Arc::clone(container)),
             );
@@ -177,10 +188,13 @@ impl Source {
 
     /// Adds a container, or puts it in the place of the one with the same id.
     pub fn upsert(&self, container: Container) {
+        self.upsert_as(container.id.clone(), container);
+    }
+
+    /// The same under a key of the source's own, where ids alone are not unique.
+    pub fn upsert_as(&self, key: String, container: Container) {
         self.with(|entry| {
-            entry
-                .containers
-                .insert(container.id.clone(), Arc::new(container));
+            entry.containers.insert(key, Arc::new(container));
         });
     }
 
@@ -199,6 +213,30 @@ impl Source {
         self.with(|entry| {
             entry.containers.remove(id);
         });
+    }
+
+    /// Whether sources were added before this one.
+    pub fn has_others(&self) -> bool {
+        self.index > 0
+    }
+
+    /// Whether a source that was added before this one has the container with this id.
+    pub fn others_have(&self, id: &str) -> bool {
+        let sources = self.inventory.lock();
+        let mut others = sources.iter().take(self.index);
+        others.any(|other| other.containers.contains_key(id))
+    }
+
+    /// Waits until the first attempts of the sources before this one have ended.
+    pub async fn others_settled(&self) {
+        let are_settled = || {
+            let sources = self.inventory.lock();
+            let mut others = sources.iter().take(self.index);
+            others.all(|other| other.status.state != SourceState::Starting)
+        };
+        let mut changes = self.inventory.changed.subscribe();
+        // The sender lives in the inventory, so waiting cannot fail while we are borrowed.
+        let _ = changes.wait_for(|()| are_settled()).await;
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut SourceEntry) -> T) -> T {
@@ -237,6 +275,26 @@ mod tests {
         assert_eq!(first.ids(), [""; 0]);
         assert_eq!(second.ids(), ["1", "2"]);
         assert_eq!(second.get("2").unwrap().name, "renamed");
+    }
+
+    #[test]
+    fn one_id_in_two_namespaces_is_two_containers_but_for_another_sources() {
+        let inventory = Inventory::new();
+        let (docker, containerd) = (
+            inventory.add_source("docker"),
+            inventory.add_source("containerd"),
+        );
+        containerd.upsert_as("a/1".to_owned(), container("1", "a's"));
+        containerd.upsert_as("b/1".to_owned(), container("1", "b's"));
+        assert_eq!(names(&inventory), ["a's", "b's"]);
+        assert!(!containerd.others_have("1"));
+        // The same containerd at another socket.
+        let again = inventory.add_source("containerd");
+        again.upsert_as("a/1".to_owned(), container("1", "a's again"));
+        assert_eq!(names(&inventory), ["a's", "b's"]);
+        docker.upsert(container("1", "docker's"));
+        assert_eq!(names(&inventory), ["docker's"]);
+        assert!(containerd.others_have("1") && !docker.others_have("1"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::follow::Timing;
+use super::follow::{Demand, Endpoint, Follower, Timing};
 use super::{Inventory, Source, SourceState};
 use crate::container::Container;
 use crate::procfs::ProcFs;
@@ -19,6 +19,23 @@ pub(super) const TIMING: Timing = Timing {
     presence: Duration::from_millis(20),
 };
 
+/// What follows an endpoint, on this machine's processes.
+pub(super) fn follower<E>(
+    endpoint: E,
+    demand: Demand,
+    timing: Timing,
+    source: Source,
+) -> Follower<E> {
+    Follower {
+        endpoint,
+        demand,
+        timing,
+        procfs: Arc::new(ProcFs::open("/proc".as_ref()).unwrap()),
+        source,
+        pod_labels: Arc::default(),
+    }
+}
+
 /// A source that follows an endpoint until it is dropped.
 pub(super) struct Followed {
     pub(super) inventory: Arc<Inventory>,
@@ -32,14 +49,19 @@ impl Drop for Followed {
 }
 
 impl Followed {
-    pub(super) fn start<F>(run: impl FnOnce(Arc<ProcFs>, Source) -> F) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
+    /// Follows `endpoint`, with [`TIMING`].
+    pub(super) fn start(endpoint: impl Endpoint + Send + 'static, demand: Demand) -> Self {
+        Self::timed(endpoint, demand, TIMING)
+    }
+
+    pub(super) fn timed(
+        endpoint: impl Endpoint + Send + 'static,
+        demand: Demand,
+        timing: Timing,
+    ) -> Self {
         let inventory = Inventory::new();
-        let source = inventory.add_source("runtime");
-        let procfs = Arc::new(ProcFs::open("/proc".as_ref()).unwrap());
-        let task = tokio::spawn(run(procfs, source));
+        let follower = follower(endpoint, demand, timing, inventory.add_source("runtime"));
+        let task = tokio::spawn(follower.until(std::future::pending()));
         Self { inventory, task }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use super::cgroup::{process_of, replacement};
-use super::container_id::of_process;
+use super::container_id::{is_id, of_process};
 use super::description::Description;
 use crate::container::Container;
 use crate::procfs::process::is_gone;
@@ -108,7 +108,9 @@ fn owner_by_cgroup(cgroup_file: &[u8], id: &str) -> Owner {
         return Owner::Same;
     }
     match of_process(cgroup_file) {
-        Some(_) => Owner::Other,
+        // What people chose as an id stands in no name that the rules know.
+        Some(_) if is_id(id) => Owner::Other,
+        Some(_) => Owner::Unknown,
         None => Owner::Unknown,
     }
 }

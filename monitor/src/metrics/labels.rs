@@ -40,15 +40,16 @@ impl Labels {
         Self(String::new())
     }
 
-    /// Adds a label. `name` comes from a table and is a valid label name; the value is escaped.
+    /// Adds a label. `name` is a valid label name: it comes from a table or is
+    /// made of what names may have; the value is escaped.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+    pub fn with(mut self, name: &str, value: &str) -> Self {
         self.push(name, value);
         self
     }
 
     /// Adds a label, as [`Labels::with`].
-    pub fn push(&mut self, name: &'static str, value: &str) {
+    pub fn push(&mut self, name: &str, value: &str) {
         debug_assert!(is_label_name(name), "no label name: {name:?}");
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
         push_label(&mut self.0, name, value);

@@ -127,7 +127,7 @@ Every series of a workload carries exactly three identity labels: `namespace`, `
 |---|---|---|---|
 | network namespace of a Kubernetes pod | set | set | empty: it belongs to the pod, not to one container |
 | container of a Kubernetes pod | set | set | set |
-| Docker or Podman alone | empty | empty | the container's name |
+| Docker, Podman or containerd alone | empty | empty | the container's name; of containerd nerdctl's, else its id, a long one shortened |
 | no runtime that answers | empty | empty | the short container id of its cgroup, else its name under `/run/netns`, else a command's name |
 | the host itself, with `--host-network` | empty | empty | `/` |
 
@@ -202,6 +202,12 @@ shorter than the scrape interval shows too; only pairs of states that occurred h
 `close` is one of the states here. Under heavy load up to a few events in a thousand are missed \
 (`container_monitor_ebpf_missed_events_total`), which is why gauges are never made of them. Events \
 of a container that discovery does not know yet appear once it does.
+
+**Labels of pods** stand on `container_network_info` where `--pod-labels` and `--pod-annotations` \
+name them, as kube-state-metrics writes them: `app.kubernetes.io/name` is \
+`label_app_kubernetes_io_name`, an annotation `annotation_…`. Every row has all of them, empty where \
+the pod has none and where there is no pod. They come over the CRI, as they were when the pod's \
+sandbox was made.
 
 ";
 

@@ -10,6 +10,7 @@ use super::{Samples, Snapshot};
 use crate::container::{Container, PodRef};
 use crate::metrics::{CounterFile, Counters, HostValues, Schema};
 use crate::netns::{Namespace, Placement};
+use crate::pod_labels::PodLabels;
 use crate::procfs::Number;
 use crate::sampler::tcp_states::{ContainerSockets, TcpStateSample};
 use crate::sampler::transitions::TransitionSample;
@@ -89,6 +90,7 @@ fn merge(placement: &Placement, host_namespace: Option<Counters>) -> (Metrics, S
         host_namespace,
         transitions: Some(transitions),
         host: HostValues::default(),
+        pod_labels: &PodLabels::default(),
     });
     let mut text = String::new();
     let series = render(&snapshot, &mut text);
@@ -243,6 +245,7 @@ fn what_could_not_be_read_has_no_series() {
         host_namespace: None,
         transitions: None,
         host: HostValues::default(),
+        pod_labels: &PodLabels::default(),
     });
     let mut text = String::new();
     render(&snapshot, &mut text);
@@ -281,6 +284,7 @@ fn every_container_has_all_states_and_a_sandbox_only_what_is_its_own() {
             host_namespace: None,
             transitions: None,
             host: HostValues::default(),
+            pod_labels: &PodLabels::default(),
         });
         let sample = TcpStateSample {
             containers: vec![
@@ -359,4 +363,36 @@ fn series_are_kept_by_the_age_of_their_containers() {
     let metrics = Metrics::parse(&text).unwrap();
     let left = [("shop/cart-0/", 41), ("//old", 43)];
     assert_eq!(values(&metrics, USED), expected(left));
+}
+
+#[test]
+fn chosen_labels_of_pods_stand_on_every_info_and_on_nothing_else() {
+    let chosen = PodLabels::new(&["app/name".to_owned()], &["team".to_owned()]).unwrap();
+    let server = Arc::new(Container {
+        pod_labels: Arc::from(["web".to_owned(), "\"pay\"".to_owned()]),
+        ..Container::clone(&in_pod("id1", "server", 1))
+    });
+    let placement = Placement {
+        host_network: vec![container("id2", "agent")],
+        ..placement(vec![namespace(42, None, vec![server])])
+    };
+    let snapshot = Snapshot::merge(Samples {
+        placement: &placement,
+        namespaces: vec![Some(counters(3))],
+        host_namespace: None,
+        transitions: None,
+        host: HostValues::default(),
+        pod_labels: &chosen,
+    });
+    let mut text = String::new();
+    render(&snapshot, &mut text);
+    let metrics = Metrics::parse(&text).unwrap();
+    for (container, label, annotation) in [("server", "web", "\"pay\""), ("agent", "", "")] {
+        let info = metrics.one(INFO, &[("container", container)]).unwrap();
+        assert_eq!(info.labels["label_app_name"], label);
+        assert_eq!(info.labels["annotation_team"], annotation);
+    }
+    let has_label = |labels: &testkit::metrics::Labels| labels.contains_key("label_app_name");
+    let carrying = metrics.samples.iter().filter(|s| has_label(&s.labels));
+    assert_eq!(carrying.count(), 2);
 }

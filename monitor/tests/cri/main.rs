@@ -92,3 +92,69 @@ fn containers_of_pods_stand_under_their_names() -> Result<()> {
     monitor.stop()?;
     Ok(())
 }
+
+/// Chosen labels and annotations of pods, of a static pod and one on the host's network too, and
+/// none of them where a pod has none.
+#[test]
+fn chosen_labels_and_annotations_stand_on_the_info() -> Result<()> {
+    testkit::require!(require::root(), containerd::programs());
+    let containerd = Containerd::start()?;
+    let web = PodSpec::new("shop", "web-0").label("app.kubernetes.io/name", "web \"1\"");
+    let mut static_pod = PodSpec {
+        host_network: true,
+        ..PodSpec::new("kube-system", "etcd-node").label("tier", "control-plane")
+    };
+    for (key, value) in [
+        ("kubernetes.io/config.source", "file"),
+        (
+            "kubernetes.io/config.hash",
+            "0123456789abcdef0123456789abcdef",
+        ),
+    ] {
+        let (key, value) = (key.to_owned(), value.to_owned());
+        static_pod.annotations.insert(key, value);
+    }
+    // The kubelet makes the uid of a static pod of a hash: it has no dashes.
+    static_pod.uid = static_pod.uid.replace('-', "");
+    let web = containerd.run_pod(&web)?;
+    containerd.run_container(&web, &ContainerSpec::new("server", &[]))?;
+    let static_pod = containerd.run_pod(&static_pod)?;
+    let etcd = containerd.run_container(&static_pod, &ContainerSpec::new("etcd", &[]))?;
+
+    let endpoint = format!("--cri.endpoint={}", containerd.endpoint());
+    let monitor = Monitor::start(
+        EXE,
+        &[
+            "serve",
+            "--discovery=cri",
+            &endpoint,
+            "--pod-labels=app.kubernetes.io/name,tier",
+            "--pod-annotations=kubernetes.io/config.source",
+        ],
+    )?;
+    monitor.wait_ready()?;
+    let metrics = monitor.metrics()?;
+    for (pod, container, name, tier, origin) in [
+        (&web, "server", "web \"1\"", "", ""),
+        (&web, "", "web \"1\"", "", ""),
+        (&static_pod, "etcd", "", "control-plane", "file"),
+    ] {
+        let labels = info(&metrics, pod, container)?;
+        let found = [
+            "label_app_kubernetes_io_name",
+            "label_tier",
+            "annotation_kubernetes_io_config_source",
+        ]
+        .map(|name| labels.get(name).map(String::as_str));
+        ensure!(found == [name, tier, origin].map(Some), "{labels:?}");
+    }
+    let labels = info(&metrics, &static_pod, "etcd")?;
+    ensure!(labels["network_mode"] == "host", "{labels:?}");
+    ensure!(labels["container_id"] == etcd.id(), "{labels:?}");
+    // A pod on the host's network has no namespace of its own to be told of.
+    let of_pod = [("pod", "etcd-node")];
+    let used = metrics.matching("container_network_sockets_used", &of_pod);
+    ensure!(used.is_empty(), "{used:?}");
+    monitor.stop()?;
+    Ok(())
+}

@@ -156,6 +156,7 @@ fn described(tree: &mut Tree, inventory: &Arc<Inventory>) -> Result<ProcFs> {
             runtime: Runtime::Docker,
             sandbox: digit == "1",
             pod,
+            pod_labels: Arc::default(),
             network_mode: mode.to_owned(),
             started: 9000 - u64::from(pid),
             process: Arc::new(procfs.process(pid)?),
@@ -198,6 +199,7 @@ fn collect(tree: &mut Tree) -> Result<String> {
             revision: "0123456".to_owned(),
             ebpf_object: "89ab".to_owned(),
         })?,
+        pod_labels: Arc::default(),
     })?;
     Ok(collector.collect().text().to_owned())
 }

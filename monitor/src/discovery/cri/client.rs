@@ -8,27 +8,21 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use futures_util::{Stream, TryStreamExt as _};
 use prost::Message;
-use tonic::client::Grpc;
-use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
-use tonic_prost::ProstCodec;
 
 use super::Endpoint;
-use super::describe::text;
 use super::messages::{
-    CONTAINER_RUNNING, ContainerStatusResponse, Envelope, ListContainersResponse,
-    ListPodSandboxResponse, ListRequest, ListedContainer, PodSandbox, PodSandboxStatusResponse,
-    SANDBOX_READY, StatusRequest, SubscribeRequest, VersionRequest, VersionResponse,
+    CONTAINER_RUNNING, CONTAINER_UNKNOWN, ContainerStatusResponse, Envelope,
+    ListContainersResponse, ListPodSandboxResponse, ListRequest, ListedContainer, PodSandbox,
+    PodSandboxStatusResponse, SANDBOX_READY, StatusRequest, SubscribeRequest, VersionRequest,
+    VersionResponse,
 };
 use crate::container::Runtime;
 use crate::discovery::follow::Ended;
-
-/// The largest answer that is taken: a list of ten thousand sandboxes with their labels is larger
-/// than the 4 MiB that gRPC allows by default.
-const LARGEST_ANSWER: usize = 64 << 20;
+use crate::discovery::grpc::{Connection, failed, text};
 
 /// The versions of the API, the newest first. The messages are the same.
 const VERSIONS: [&str; 2] = ["v1", "v1alpha2"];
@@ -72,9 +66,8 @@ impl fmt::Display for Engine {
 /// A connection to a runtime; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    channel: Channel,
+    connection: Connection,
     api: &'static str,
-    limit: Duration,
 }
 
 impl Client {
@@ -83,23 +76,11 @@ impl Client {
         endpoint: &Endpoint,
         limit: Duration,
     ) -> Result<(Self, Engine), Ended> {
-        let address = tonic::transport::Endpoint::from_shared(endpoint.to_string())
-            .context("not an address")?;
-        let channel = tokio::time::timeout(limit, address.connect())
-            .await
-            .map_err(|_| anyhow!("connect: no answer within {limit:?}"))?
-            // The error itself says no more than that it is one.
-            .map_err(|error| {
-                anyhow!(
-                    "cannot connect: {}",
-                    causes(error.source().unwrap_or(&error))
-                )
-            })?;
+        let connection = Connection::open(endpoint.socket(), limit).await?;
         for api in VERSIONS {
             let client = Self {
-                channel: channel.clone(),
+                connection: connection.clone(),
                 api,
-                limit,
             };
             match client.version().await {
                 Ok(engine) => return Ok((client, engine)),
@@ -148,14 +129,19 @@ impl Client {
         Ok(answer.items)
     }
 
-    /// The containers that run.
+    /// The containers that run, and those of which the runtime lost track: after a restart they
+    /// may run as well.
     pub(super) async fn containers(&self) -> anyhow::Result<Vec<ListedContainer>> {
-        let question = ListRequest::in_state(CONTAINER_RUNNING);
-        let answer: ListContainersResponse = self
-            .call("ListContainers", question)
-            .await
-            .map_err(|status| failed("ListContainers", &status))?;
-        Ok(answer.containers)
+        let mut containers = Vec::new();
+        for state in [CONTAINER_RUNNING, CONTAINER_UNKNOWN] {
+            let question = ListRequest::in_state(state);
+            let answer: ListContainersResponse = self
+                .call("ListContainers", question)
+                .await
+                .map_err(|status| failed("ListContainers", &status))?;
+            containers.extend(answer.containers);
+        }
+        Ok(containers)
     }
 
     /// All that is known of a sandbox; `None` when there is none such.
@@ -195,77 +181,22 @@ impl Client {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
-        let path = path(&format!("runtime.{}.RuntimeService", self.api), method)?;
-        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER);
-        let call = async {
-            grpc.ready().await.map_err(unavailable)?;
-            let codec = ProstCodec::<Q, A>::default();
-            grpc.unary(Request::new(question), path, codec).await
-        };
-        match tokio::time::timeout(self.limit, call).await {
-            Ok(answer) => Ok(answer?.into_inner()),
-            Err(_) => Err(Status::deadline_exceeded(format!(
-                "no answer within {:?}",
-                self.limit
-            ))),
-        }
+        let service = format!("runtime.{}.RuntimeService", self.api);
+        let question = Request::new(question);
+        self.connection.call(&service, method, question).await
     }
 
     /// The events after which the list may be another one, from containerd's event service. The
     /// first item may be the error that there is no such service.
-    ///
-    /// There is no time limit: containerd sends nothing, not even a head, before the first event.
     pub(super) fn events(&self) -> impl Stream<Item = Result<(), Status>> + Send + use<> {
-        let mut grpc = Grpc::new(self.channel.clone());
         let filters = TOPICS.map(|topic| format!(r#"namespace=="{NAMESPACE}",topic=="{topic}""#));
         let question = SubscribeRequest {
             filters: filters.to_vec(),
         };
-        let stream = async move {
-            let path = path("containerd.services.events.v1.Events", "Subscribe")?;
-            grpc.ready().await.map_err(unavailable)?;
-            let codec = ProstCodec::<SubscribeRequest, Envelope>::default();
-            let answer = grpc.server_streaming(Request::new(question), path, codec);
-            answer.await.map(tonic::Response::into_inner)
-        };
-        futures_util::stream::once(stream)
-            .try_flatten()
-            .map_ok(|Envelope {}| ())
+        let service = "containerd.services.events.v1.Events";
+        let events = self
+            .connection
+            .stream(service, "Subscribe", Request::new(question));
+        events.map_ok(|Envelope {}| ())
     }
-}
-
-fn path<P: std::str::FromStr>(service: &str, method: &str) -> Result<P, Status> {
-    let path = format!("/{service}/{method}");
-    path.parse()
-        .map_err(|_| Status::internal(format!("{path} is no path")))
-}
-
-fn unavailable(error: tonic::transport::Error) -> Status {
-    Status::unavailable(causes(&error))
-}
-
-/// A call that failed, in words: tonic's own quote the transport's errors as Rust would write them.
-pub(super) fn failed(method: &str, status: &Status) -> anyhow::Error {
-    let said = match status.message() {
-        "" => status.code().description(),
-        message => message,
-    };
-    let text = with_causes(format!("{method} failed: {said}"), status.source());
-    anyhow!("{text}")
-}
-
-fn causes(error: &dyn Error) -> String {
-    with_causes(error.to_string(), error.source())
-}
-
-/// What was said and what caused it, each said once.
-fn with_causes(mut text: String, mut cause: Option<&dyn Error>) -> String {
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -1,16 +1,19 @@
 //! What is kept of a sandbox and of a container, from their line on the list and their verbose
 //! status.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::messages::{
-    CONTAINER_RUNNING, ContainerStatus, ContainerStatusResponse, Entry, ListedContainer,
-    NAMESPACE_NODE, NAMESPACE_POD, PodSandbox, PodSandboxMetadata, PodSandboxStatus,
-    PodSandboxStatusResponse,
+    CONTAINER_RUNNING, CONTAINER_UNKNOWN, ContainerStatus, ContainerStatusResponse,
+    ListedContainer, NAMESPACE_NODE, NAMESPACE_POD, PodSandbox, PodSandboxMetadata,
+    PodSandboxStatus, PodSandboxStatusResponse,
 };
 use crate::container::PodRef;
 use crate::discovery::container_id::is_id;
 use crate::discovery::description::Description;
+use crate::discovery::grpc::{Entry, text, value_of};
 
 /// A sandbox; `None` where it has no process: CRI-O starts none for most pods.
 pub(super) fn sandbox(
@@ -26,6 +29,7 @@ pub(super) fn sandbox(
         image: info.image.unwrap_or_default(),
         network_mode: network_mode(&status).to_owned(),
         pod,
+        pod_labels: Arc::default(),
         sandbox: true,
         started: nanoseconds(status.created_at),
         pid: positive(info.pid)?,
@@ -40,9 +44,12 @@ pub(super) fn container(
 ) -> Option<Description> {
     let info = Info::of(&answer.info);
     let status = answer.status?;
-    if status.state != CONTAINER_RUNNING {
-        return None;
-    }
+    let pid = match status.state {
+        CONTAINER_RUNNING => positive(info.pid)?,
+        // What lives of it is looked for: the runtime does not know.
+        CONTAINER_UNKNOWN => None,
+        _ => return None,
+    };
     let own_name = listed
         .metadata
         .as_ref()
@@ -62,9 +69,10 @@ pub(super) fn container(
             id => format!("container:{id}"),
         },
         pod,
+        pod_labels: Arc::default(),
         sandbox: false,
         started: nanoseconds(started),
-        pid: positive(info.pid)?,
+        pid,
     })
 }
 
@@ -79,9 +87,8 @@ impl Info {
     /// containerd and CRI-O have it under `info`; where it is missing or something else, nothing is
     /// known.
     fn of(info: &[Entry]) -> Self {
-        info.iter()
-            .find(|entry| entry.key == b"info")
-            .and_then(|entry| serde_json::from_slice(&entry.value).ok())
+        value_of(info, "info")
+            .and_then(|text| serde_json::from_slice(text).ok())
             .unwrap_or_default()
     }
 }
@@ -105,11 +112,7 @@ fn pod(sandbox: Option<&PodSandboxMetadata>, container: &str) -> Option<PodRef> 
 
 /// The pod that the labels of the kubelet name.
 fn pod_of_labels(labels: &[Entry], container: &str) -> Option<PodRef> {
-    let label = |name: &str| {
-        let mut labels = labels.iter();
-        let entry = labels.find(|entry| entry.key == name.as_bytes())?;
-        Some(text(&entry.value))
-    };
+    let label = |name| value_of(labels, name).map(text);
     Some(PodRef {
         namespace: label("io.kubernetes.pod.namespace")?,
         name: label("io.kubernetes.pod.name")?,
@@ -164,10 +167,6 @@ fn is_image_id(reference: &str) -> bool {
 
 fn nanoseconds(time: i64) -> u64 {
     u64::try_from(time).unwrap_or_default()
-}
-
-pub(super) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -3,27 +3,36 @@
 use std::sync::Arc;
 
 use super::client::Client;
-use super::describe::{self, text};
+use super::describe;
 use super::messages::{ListedContainer, PodSandbox, PodSandboxMetadata};
 use crate::container::{Container, Runtime};
 use crate::discovery::description::Description;
+use crate::discovery::grpc::text;
 use crate::discovery::verify::{described, with_living_process};
+use crate::pod_labels::PodLabelValues;
 use crate::procfs::ProcFs;
 
 /// A line of one of the two lists.
 #[derive(Clone, Debug)]
 pub(super) enum Listed {
-    /// A pod's sandbox.
-    Sandbox(PodSandbox),
+    /// A pod's sandbox. Of its labels only the chosen ones are kept.
+    Sandbox(PodSandbox, PodLabelValues),
     /// A container, with what its sandbox's line says of the pod.
-    Container(ListedContainer, Option<PodSandboxMetadata>),
+    Container(ListedContainer, Pod),
+}
+
+/// What a sandbox's line says of its pod.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pod {
+    pub(super) metadata: Option<PodSandboxMetadata>,
+    pub(super) labels: PodLabelValues,
 }
 
 impl Listed {
     /// The id; `None` where it is none that could be asked for or looked for.
     pub(super) fn id(&self) -> Option<String> {
         let id = match self {
-            Self::Sandbox(sandbox) => &sandbox.id,
+            Self::Sandbox(sandbox, _) => &sandbox.id,
             Self::Container(container, _) => &container.id,
         };
         let id = text(id);
@@ -32,7 +41,7 @@ impl Listed {
     }
 
     pub(super) fn is_sandbox(&self) -> bool {
-        matches!(self, Self::Sandbox(_))
+        matches!(self, Self::Sandbox(..))
     }
 }
 
@@ -44,22 +53,24 @@ pub(super) async fn look_up(
     runtime: Runtime,
     listed: &Listed,
 ) -> anyhow::Result<Option<Container>> {
-    let Some((description, process)) = described(procfs, || ask(client, listed)).await? else {
+    let Some((mut description, process)) = described(procfs, || ask(client, listed)).await? else {
         return Ok(None);
     };
+    let (Listed::Sandbox(_, labels) | Listed::Container(_, Pod { labels, .. })) = listed;
+    description.pod_labels = Arc::clone(labels);
     let container = description.into_container(runtime, process);
     Ok(with_living_process(procfs, container).await)
 }
 
 async fn ask(client: &Client, listed: &Listed) -> anyhow::Result<Option<Description>> {
     Ok(match listed {
-        Listed::Sandbox(sandbox) => client
+        Listed::Sandbox(sandbox, _) => client
             .sandbox_status(&sandbox.id)
             .await?
             .and_then(|answer| describe::sandbox(sandbox, answer)),
         Listed::Container(container, pod) => client
             .container_status(&container.id)
             .await?
-            .and_then(|answer| describe::container(container, pod.as_ref(), answer)),
+            .and_then(|answer| describe::container(container, pod.metadata.as_ref(), answer)),
     })
 }

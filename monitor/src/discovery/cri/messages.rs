@@ -2,10 +2,11 @@
 //!
 //! The numbers are those of `k8s.io/cri-api`, `pkg/apis/runtime/v1/api.proto` (v1alpha2 has the
 //! same), and of containerd, `api/services/events/v1/events.proto`; a field that is not named here
-//! is skipped when it comes. Texts are declared as bytes, which are the same on the wire: a name
-//! that is no UTF-8 would otherwise make the whole list fail.
+//! is skipped when it comes.
 
 use prost::Message;
+
+use crate::discovery::grpc::Entry;
 
 /// `VersionRequest`.
 #[derive(Clone, PartialEq, Message)]
@@ -35,6 +36,9 @@ pub(super) const SANDBOX_READY: i32 = 0;
 
 /// `CONTAINER_RUNNING` of `ContainerState`.
 pub(super) const CONTAINER_RUNNING: i32 = 1;
+
+/// `CONTAINER_UNKNOWN` of `ContainerState`.
+pub(super) const CONTAINER_UNKNOWN: i32 = 3;
 
 /// `PodSandboxFilter` and `ContainerFilter`.
 #[derive(Clone, PartialEq, Message)]
@@ -75,6 +79,10 @@ pub(super) struct PodSandbox {
     pub(super) id: Vec<u8>,
     #[prost(message, optional, tag = "2")]
     pub(super) metadata: Option<PodSandboxMetadata>,
+    #[prost(message, repeated, tag = "5")]
+    pub(super) labels: Vec<Entry>,
+    #[prost(message, repeated, tag = "6")]
+    pub(super) annotations: Vec<Entry>,
 }
 
 /// `PodSandboxMetadata`.
@@ -129,15 +137,6 @@ pub(super) struct StatusRequest {
     pub(super) id: Vec<u8>,
     #[prost(bool, tag = "2")]
     pub(super) verbose: bool,
-}
-
-/// An entry of a `map<string, string>`.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Entry {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) value: Vec<u8>,
 }
 
 /// `PodSandboxStatusResponse`.

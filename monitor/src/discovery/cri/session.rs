@@ -17,14 +17,16 @@ use tonic::{Code, Status};
 use tracing::{debug, info};
 
 use super::Endpoint;
-use super::client::{Client, Engine, failed};
-use super::look_up::{Listed, look_up};
-use super::messages::{ListedContainer, PodSandbox, PodSandboxMetadata};
+use super::client::{Client, Engine};
+use super::look_up::{Listed, Pod, look_up};
+use super::messages::{ListedContainer, PodSandbox};
 use super::pace::Pace;
 use crate::discovery::SourceState;
 use crate::discovery::follow::{Ended, Follower};
+use crate::discovery::grpc::{failed, value_of};
 use crate::discovery::lookups::{Lookups, Outcome};
 use crate::discovery::verify::has_process;
+use crate::pod_labels::PodLabels;
 
 /// What tells that something changed.
 type Events = BoxStream<'static, Result<(), Status>>;
@@ -140,7 +142,7 @@ impl<'a> Session<'a> {
         let containers = self.client.containers().await?;
         let sandboxes = self.client.sandboxes().await?;
         self.pace.listed(begun, Instant::now());
-        let listed = by_id(sandboxes, containers);
+        let listed = by_id(sandboxes, containers, &self.follower.pod_labels);
         let source = &self.follower.source;
         let before = self.listed.keys().cloned().chain(source.ids());
         for gone in before.filter(|id| !listed.contains_key(id)) {
@@ -220,18 +222,35 @@ fn is_refusal(code: Code) -> bool {
 }
 
 /// Both lists in one. Lines without an id that could be asked for are left out.
-fn by_id(sandboxes: Vec<PodSandbox>, containers: Vec<ListedContainer>) -> HashMap<String, Listed> {
-    let pods: HashMap<Vec<u8>, Option<PodSandboxMetadata>> = sandboxes
-        .iter()
-        .map(|sandbox| (sandbox.id.clone(), sandbox.metadata.clone()))
-        .collect();
+fn by_id(
+    sandboxes: Vec<PodSandbox>,
+    containers: Vec<ListedContainer>,
+    chosen: &PodLabels,
+) -> HashMap<String, Listed> {
+    let mut pods = HashMap::new();
+    let mut listed = Vec::new();
+    for mut sandbox in sandboxes {
+        let (labels, annotations) = (
+            std::mem::take(&mut sandbox.labels),
+            std::mem::take(&mut sandbox.annotations),
+        );
+        let values = chosen.values(
+            |key| value_of(&labels, key),
+            |key| value_of(&annotations, key),
+        );
+        let pod = Pod {
+            metadata: sandbox.metadata.clone(),
+            labels: Arc::clone(&values),
+        };
+        pods.insert(sandbox.id.clone(), pod);
+        listed.push(Listed::Sandbox(sandbox, values));
+    }
     let containers = containers.into_iter().map(|container| {
-        let pod = pods.get(&container.pod_sandbox_id).cloned().flatten();
-        Listed::Container(container, pod)
+        let pod = pods.get(&container.pod_sandbox_id).cloned();
+        Listed::Container(container, pod.unwrap_or_default())
     });
-    sandboxes
+    listed
         .into_iter()
-        .map(Listed::Sandbox)
         .chain(containers)
         .filter_map(|listed| Some((listed.id()?, listed)))
         .collect()

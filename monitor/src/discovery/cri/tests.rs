@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::server::{Reply, Server};
+use super::Endpoint;
 use super::messages::{
-    CONTAINER_RUNNING, ContainerMetadata, ContainerStatus, ContainerStatusResponse, Entry,
+    CONTAINER_RUNNING, ContainerMetadata, ContainerStatus, ContainerStatusResponse,
     ListContainersResponse, ListPodSandboxResponse, ListedContainer, PodSandbox,
     PodSandboxMetadata, PodSandboxStatus, PodSandboxStatusResponse, VersionResponse,
 };
-use super::{Demand, Endpoint, Timing, run_with};
 use crate::container::Runtime;
 use crate::discovery::SourceState;
+use crate::discovery::follow::{Demand, Timing};
+use crate::discovery::grpc::Entry;
 use crate::discovery::testing::{Child, Followed, TIMING, sleeper, unknown_id};
 
 const VERSION: &str = "/runtime.v1.RuntimeService/Version";
@@ -26,10 +28,7 @@ const CONTAINER_STATUS: &str = "/runtime.v1.RuntimeService/ContainerStatus";
 const EVENTS: &str = "/containerd.services.events.v1.Events/Subscribe";
 
 fn follow(endpoint: Endpoint, demand: Demand) -> Followed {
-    Followed::start(|procfs, source| {
-        let forever = std::future::pending();
-        run_with(endpoint, demand, TIMING, procfs, source, forever)
-    })
+    Followed::start(endpoint, demand)
 }
 
 fn follow_server(server: &Server) -> Followed {
@@ -50,6 +49,7 @@ fn sandboxes(ids: &[&str]) -> Reply {
             name: "cart-0".into(),
             namespace: "shop".into(),
         }),
+        ..PodSandbox::default()
     });
     Reply::of(&ListPodSandboxResponse {
         items: items.collect(),
@@ -242,17 +242,7 @@ async fn ten_thousand_sandboxes() {
     list.resize(list.len() + (5 << 20), b'x');
     server.set(SANDBOXES, Reply::Message(list));
     let patient = Timing::default();
-    let followed = Followed::start(|procfs, source| {
-        let forever = std::future::pending();
-        run_with(
-            server.endpoint(),
-            Demand::Required,
-            patient,
-            procfs,
-            source,
-            forever,
-        )
-    });
+    let followed = Followed::timed(server.endpoint(), Demand::Required, patient);
     let up = async {
         while followed.state() != SourceState::Up {
             tokio::time::sleep(TIMING.poll).await;

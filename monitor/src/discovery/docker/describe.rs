@@ -25,6 +25,7 @@ pub(super) fn describe(answer: ContainerInspectResponse) -> Option<Description> 
         name: name.strip_prefix('/').unwrap_or(&name).to_owned(),
         image: config.image.unwrap_or_default(),
         pod,
+        pod_labels: Default::default(),
         sandbox,
         network_mode: answer
             .host_config
@@ -104,6 +105,7 @@ mod tests {
                 name: "web".into(),
                 image: "nginx:1.27".into(),
                 pod: None,
+                pod_labels: Default::default(),
                 sandbox: false,
                 network_mode: "bridge".into(),
                 started: 1_500_000_000,

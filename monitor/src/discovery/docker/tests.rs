@@ -9,17 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::server::{Reply, Server, inspect, list};
-use super::{Demand, Endpoint, run_with};
+use super::Endpoint;
 use crate::container::Runtime;
+use crate::discovery::follow::Demand;
 use crate::discovery::testing::{Child, Followed, TIMING, sleeper, unknown_id};
 use crate::discovery::{Inventory, SourceState};
-use crate::procfs::ProcFs;
 
 fn follow(endpoint: Endpoint, demand: Demand) -> Followed {
-    Followed::start(|procfs, source| {
-        let forever = std::future::pending();
-        run_with(endpoint, demand, TIMING, procfs, source, forever)
-    })
+    Followed::start(endpoint, demand)
 }
 
 fn follow_server(server: &Server) -> Followed {

@@ -25,6 +25,7 @@ fn listed_sandbox() -> PodSandbox {
     sent(&PodSandbox {
         id: "sandbox".into(),
         metadata: Some(metadata()),
+        ..PodSandbox::default()
     })
 }
 
@@ -93,6 +94,7 @@ const CONTAINERD: &str = r#"{"sandboxID":"sandbox","pid":42,"removing":false,"sn
 fn a_sandbox() {
     let json = r#"{"pid":41,"processStatus":"running","image":"registry.k8s.io/pause:3.9"}"#;
     let expected = Description {
+        pod_labels: Arc::default(),
         id: "sandbox".into(),
         name: "shop/cart-0".into(),
         image: "registry.k8s.io/pause:3.9".into(),
@@ -117,6 +119,7 @@ fn a_sandbox() {
 #[test]
 fn a_container() {
     let expected = Description {
+        pod_labels: Arc::default(),
         id: "app".into(),
         name: "shop/cart-0/web".into(),
         image: "docker.io/library/nginx:1.27".into(),
@@ -174,11 +177,15 @@ fn what_has_no_process_is_not_there_and_what_is_not_told_is_searched_for() {
 
 #[test]
 fn only_a_running_container_counts() {
-    for state in [0, 2, 3, 77] {
+    for state in [0, 2, 77] {
         let mut ended = answer(CONTAINERD);
         ended.status.as_mut().unwrap().state = state;
         assert_eq!(container(&listed(), None, ended), None, "{state}");
     }
+    // The runtime lost track of it: its pid is not believed, its process is looked for.
+    let mut unknown = answer(CONTAINERD);
+    unknown.status.as_mut().unwrap().state = CONTAINER_UNKNOWN;
+    assert_eq!(container(&listed(), None, unknown).unwrap().pid, None);
 }
 
 #[test]
@@ -217,10 +224,11 @@ fn odd_bytes_and_unknown_fields_do_no_harm() {
     let mut wire = PodSandbox {
         id: "sandbox".into(),
         metadata: Some(odd),
+        ..PodSandbox::default()
     }
     .encode_to_vec();
     // Field 99, of the future, and labels that nobody wants.
-    wire.extend([0x9a, 0x06, 1, 0, 0x2a, 2, 0xff, 0xff]);
+    wire.extend([0x9a, 0x06, 1, 0, 0x2a, 4, 0x0a, 2, 0xff, 0xff]);
     let listed = PodSandbox::decode(&*wire).unwrap();
     let pod = sandbox(&listed, sandbox_answer("", 0))
         .unwrap()

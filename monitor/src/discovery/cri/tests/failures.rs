@@ -7,10 +7,10 @@ use tokio::net::UnixListener;
 
 use super::server::UNIMPLEMENTED;
 use super::*;
-use crate::discovery::cri::parse_endpoint;
+use crate::discovery::socket::Socket;
 
 fn endpoint(path: &Path) -> Endpoint {
-    parse_endpoint(path.to_str().unwrap()).unwrap()
+    Socket::parse(path.to_str().unwrap()).unwrap().into()
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
 use super::super::Endpoint;
-use super::super::parse_endpoint;
+use crate::discovery::socket::Socket;
 
 /// What a method is answered with.
 #[derive(Clone, Debug)]
@@ -101,7 +101,7 @@ impl Server {
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
-        parse_endpoint(self.path.to_str().unwrap()).unwrap()
+        Socket::parse(self.path.to_str().unwrap()).unwrap().into()
     }
 
     pub(super) fn set(&self, method: &str, reply: Reply) {

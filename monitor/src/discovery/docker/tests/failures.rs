@@ -1,6 +1,7 @@
 //! A runtime that hangs, breaks off, talks nonsense, is not there yet or goes away.
 
 use super::*;
+use crate::discovery::testing::follower;
 
 #[tokio::test]
 async fn what_hangs_is_down_and_what_was_known_stays() {
@@ -136,20 +137,12 @@ async fn a_socket_that_is_not_there() {
 async fn shutdown_ends_it() {
     let server = Server::start();
     let inventory = Inventory::new();
-    let procfs = Arc::new(ProcFs::open("/proc".as_ref()).unwrap());
     let source = inventory.add_source("docker");
     let settled = {
         let inventory = Arc::clone(&inventory);
         async move { inventory.settled().await }
     };
-    let run = run_with(
-        server.endpoint(),
-        Demand::Required,
-        TIMING,
-        procfs,
-        source,
-        settled,
-    );
+    let run = follower(server.endpoint(), Demand::Required, TIMING, source).until(settled);
     tokio::time::timeout(Duration::from_secs(5), run)
         .await
         .unwrap();

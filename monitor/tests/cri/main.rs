@@ -1,6 +1,7 @@
 //! The monitor on a node with a real containerd: pods as a kubelet makes them over the CRI.
 
 mod lifecycle;
+mod mounts;
 
 use std::time::Duration;
 

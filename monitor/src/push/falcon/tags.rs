@@ -49,7 +49,8 @@ fn push_value(tags: &mut String, value: &str, longest: usize) {
         return tags.push_str(value);
     }
     let room = longest.min(MAX_BYTES) - DIGITS - 1;
-    let cut = value.floor_char_boundary(room.min(value.len()));
+    let mut bounds = (0..=room.min(value.len())).rev();
+    let cut = bounds.find(|&at| value.is_char_boundary(at)).unwrap_or(0);
     let plain = |c| if is_carried(c) { c } else { '_' };
     tags.extend(value[..cut].chars().map(plain));
     tags.push('~');

@@ -12,7 +12,7 @@ use testkit::require;
 use crate::{build_ebpf, cargo, image, kernels, shell, system};
 
 /// Programs that tests start, each with its Debian package and what it is for.
-const PROGRAMS: [(&str, &str, &str); 22] = [
+const PROGRAMS: &[(&str, &str, &str)] = &[
     ("dockerd", "docker.io", DOCKER),
     ("docker", DOCKER_CLIENT, DOCKER),
     ("containerd", "containerd", DOCKER),
@@ -35,6 +35,8 @@ const PROGRAMS: [(&str, &str, &str); 22] = [
     ("mkfs.ext4", "e2fsprogs", FILE_SYSTEMS),
     ("df", "coreutils", DU),
     ("du", "coreutils", DU),
+    // Where there is a python3 without venv, the tests that want it say so.
+    ("python3", "python3-venv", "readers of what is pushed"),
 ];
 const DOCKER: &str = "containers of a real Docker";
 const PODS: &str = "pods of a real containerd";

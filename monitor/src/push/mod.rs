@@ -1,6 +1,6 @@
 //! Collections that are sent rather than asked for: to open-falcon and over OTLP.
 //!
-//! A push is made from the same [`Exposition`](crate::metrics::Exposition) as a scrape, by the same
+//! A push is made from the same [`Exposition`] as a scrape, by the same
 //! single flight, so that both show the same numbers. [`driver`] has the interval, the queue, its
 //! bound and the retries; [`falcon`] and [`otlp`] say what is sent and what an answer means.
 

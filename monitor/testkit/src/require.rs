@@ -43,6 +43,14 @@ pub fn program(name: &str) -> Need {
     )
 }
 
+/// Python that can make virtual environments, for [`python`](crate::python).
+pub fn python_venv() -> Need {
+    let mut python = std::process::Command::new("python3");
+    let output = python.args(["-c", "import ensurepip, venv"]).output();
+    let works = output.is_ok_and(|output| output.status.success());
+    need(works, "python3 with venv (Debian: python3-venv)")
+}
+
 /// The kernel's own type information.
 pub fn btf() -> Need {
     let file = "/sys/kernel/btf/vmlinux";

@@ -78,10 +78,7 @@ fn dashboards_for_cadvisor_are_answered() -> Result<()> {
     let said = said.to_string();
     let said: Vec<&str> = said.lines().collect();
     let odd = |line: &&str| line.contains("_usage_total") || line.contains("_tcp_stats_total");
-    ensure!(
-        said.len() == 5 && said.iter().all(|line| odd(line)),
-        "{said:#?}"
-    );
+    ensure!(said.len() == 5 && said.iter().all(odd), "{said:#?}");
     monitor.stop()?;
     Ok(())
 }

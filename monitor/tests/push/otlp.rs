@@ -79,7 +79,7 @@ fn texts(value: &Value) -> BTreeMap<String, String> {
 
 #[test]
 fn a_push_shows_what_a_scrape_shows() -> Result<()> {
-    testkit::require!(require::root(), require::program("python3"));
+    testkit::require!(require::root(), require::python_venv());
     let (netns, _listeners) = quiet("push-otlp")?;
     let receiver = Receiver::start(|_, _| Reply::status(200))?;
     let url = format!("--otlp.endpoint={}", receiver.url());

@@ -73,6 +73,8 @@ pub(super) fn facts(exposition: &Exposition) -> HashMap<Owner, Facts> {
 /// The attributes of a resource; what is not known is left out.
 pub(super) fn attributes(node: &Node, owner: &Owner, facts: Option<&Facts>) -> Vec<KeyValue> {
     let unknown = Facts::default();
+    // The host's namespace has a row too, and is no container.
+    let facts = facts.filter(|_| !owner.container.is_empty());
     let facts = facts.unwrap_or(&unknown);
     let is_pod = !owner.pod.is_empty();
     let name = if is_pod {

@@ -35,6 +35,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("mkfs.ext4", "e2fsprogs", FILE_SYSTEMS),
     ("df", "coreutils", DU),
     ("du", "coreutils", DU),
+    ("openssl", "openssl", "a client of TLS that is not ours"),
     // Where there is a python3 without venv, the tests that want it say so.
     ("python3", "python3-venv", "readers of what is pushed"),
 ];

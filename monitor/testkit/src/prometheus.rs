@@ -29,11 +29,20 @@ impl Prometheus {
     /// # Errors
     /// When the program is missing or the server does not come up; with its log.
     pub fn start(target: SocketAddr) -> Result<Self> {
+        Self::start_with(target, "")
+    }
+
+    /// As [`start`](Self::start), with more lines for the job, such as `scheme: https`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(target: SocketAddr, job: &str) -> Result<Self> {
         let program = find_program("prometheus").context("can't find the program prometheus")?;
         let folder = tempfile::Builder::new().prefix("cm-prom-").tempdir()?;
+        let job: String = job.lines().map(|line| format!("  {line}\n")).collect();
         let config = format!(
             "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n\
-             scrape_configs:\n- job_name: monitor\n  static_configs:\n  - targets: ['{target}']\n"
+             scrape_configs:\n- job_name: monitor\n{job}  static_configs:\n  - targets: ['{target}']\n"
         );
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, config)?;

@@ -1,7 +1,8 @@
 //! Python with packages of PyPI, for judges that are written in it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
@@ -33,4 +34,27 @@ pub fn with_packages(name: &str, packages: &[&str]) -> Result<PathBuf> {
         .args(packages))?;
     std::fs::write(made, wanted)?;
     Ok(python)
+}
+
+/// Runs `script` with `input` as its standard input, and gives what it prints.
+///
+/// # Errors
+/// It cannot be started, or fails: with what it said.
+pub fn run(python: &Path, script: &str, input: &[u8]) -> Result<String> {
+    let mut child = Command::new(python)
+        .args(["-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("can't start Python")?;
+    let mut stdin = child.stdin.take().context("no stdin")?;
+    // A judge reads all before it writes; one that fails early has closed its end.
+    let written = stdin.write_all(input);
+    drop(stdin);
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "Python: {}: {said}", output.status);
+    written.context("Python did not read its input")?;
+    Ok(String::from_utf8(output.stdout)?)
 }

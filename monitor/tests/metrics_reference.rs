@@ -31,6 +31,10 @@ fn the_reference_names_every_metric_once_in_its_tables() {
         .chain(
             [
                 metrics::tables::container::METRICS,
+                metrics::tables::filesystem::METRICS,
+                metrics::tables::filesystem::LAYER,
+                metrics::tables::disk::METRICS,
+                metrics::tables::cadvisor::METRICS,
                 metrics::tables::host::METRICS,
                 metrics::tables::own::METRICS,
             ]

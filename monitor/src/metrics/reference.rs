@@ -219,7 +219,8 @@ under the names that node_exporter uses. They are asked through the container's 
 scrape, a file system once however often it is mounted; a container on the host's network has them \
 too. Left out are mounts of single files (`/etc/resolv.conf`, secrets), what a runtime mounts under \
 `/proc`, `/sys` and `/dev` (but for `/dev/shm`), the token of a service account, file systems \
-without blocks, what another mount covers, and the types of \
+without blocks, what another mount covers, what may not be looked at (a FUSE without \
+`allow_other`), and the types of \
 `--collector.filesystem.fs-types-exclude`: the kernel's own, and `overlay`, since the size of a \
 container's root is that of the disk that all images lie on. Of a container with more than 128 \
 mounts the first 128 are published (`container_monitor_series_dropped_total` counts the others).
@@ -227,7 +228,8 @@ mounts the first 128 are published (`container_monitor_series_dropped_total` cou
 File systems of a server or a program (NFS, CIFS, Ceph, FUSE and all that are not known to answer \
 at once) are asked on threads of their own, and no scrape waits for them longer than 20 ms. One \
 that is slow shows the answer to the scrape before; one that has not answered for five seconds has \
-`container_filesystem_device_error` 1 and no size, and is not asked again before it has.
+`container_filesystem_device_error` 1 and no size, and is not asked again before it has. Bytes of a \
+name that are no UTF-8 stand as U+FFFD.
 
 ";
 
@@ -248,8 +250,8 @@ const DISK: &str = "\
 
 What a container's cgroup, with all below it, read from each block device and wrote to it; \
 `device` is its name as node_exporter has it (`sda`, `nvme0n1`, `dm-0`). Only what reached the \
-device is counted, not what the page cache answered. With cgroup v1 the kernel counts buffered \
-writes nowhere, and since Linux 6.10 it counts only devices for which the cgroup has a limit. A \
+device is counted, not what the page cache answered. With cgroup v1 buffered writes are \
+the root's, but for those that the container itself waits for (`fsync`), and since Linux 6.10 it counts only devices for which the cgroup has a limit. A \
 container whose cgroup does not bear its id has no series.
 
 ";

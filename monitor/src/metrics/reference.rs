@@ -220,9 +220,8 @@ scrape, a file system once however often it is mounted; a container on the host'
 too. Left out are mounts of single files (`/etc/resolv.conf`, secrets), what a runtime mounts under \
 `/proc`, `/sys` and `/dev` (but for `/dev/shm`), the token of a service account, file systems \
 without blocks, what another mount covers, what may not be looked at (a FUSE without \
-`allow_other`), and the types of \
-`--collector.filesystem.fs-types-exclude`: the kernel's own, and `overlay`, since the size of a \
-container's root is that of the disk that all images lie on. Of a container with more than 128 \
+`allow_other`), and the types of `--collector.filesystem.fs-types-exclude`: the kernel's own, and \
+`overlay`, since the size of a container's root is that of the disk that all images lie on. Of a container with more than 128 \
 mounts the first 128 are published (`container_monitor_series_dropped_total` counts the others).
 
 File systems of a server or a program (NFS, CIFS, Ceph, FUSE and all that are not known to answer \
@@ -250,9 +249,10 @@ const DISK: &str = "\
 
 What a container's cgroup, with all below it, read from each block device and wrote to it; \
 `device` is its name as node_exporter has it (`sda`, `nvme0n1`, `dm-0`). Only what reached the \
-device is counted, not what the page cache answered. With cgroup v1 buffered writes are \
-the root's, but for those that the container itself waits for (`fsync`), and since Linux 6.10 it counts only devices for which the cgroup has a limit. A \
-container whose cgroup does not bear its id has no series.
+device is counted, not what the page cache answered. With cgroup v1 buffered writes are the root's, \
+but for those that the container itself waits for (`fsync`), and since Linux 6.10 it counts only \
+devices for which the cgroup has a limit. A container whose cgroup does not bear its id has no \
+series.
 
 ";
 

@@ -145,12 +145,9 @@ impl FilesystemSampler {
     /// The mounts of a process that are published, and how many more there are; `None` where it
     /// has the host's, or has exited.
     fn mounts(&mut self, process: &Arc<Process>) -> io::Result<Option<(Vec<Arc<Listed>>, u64)>> {
-        let namespace = match process.mount_namespace() {
-            Ok(namespace) => namespace,
-            Err(error) if is_gone(&error) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if Some(namespace) == self.host_mounts {
+        let key = Arc::as_ptr(process).addr();
+        // Who had mounts of its own a moment ago has them as long as they are the same.
+        if !self.known.contains_key(&key) && self.has_host_s(process)? {
             return Ok(None);
         }
         match process.read_records(c"mountinfo", &mut self.buffer) {
@@ -158,12 +155,14 @@ impl FilesystemSampler {
             Err(error) if is_gone(&error) => return Ok(None),
             Err(error) => return Err(error),
         }
-        let key = Arc::as_ptr(process).addr();
-        if let Some(known) = self.known.get_mut(&key)
-            && *known.text == *self.buffer
-        {
-            known.is_wanted = true;
-            return Ok(Some((known.mounts.clone(), known.left_out)));
+        if let Some(known) = self.known.get_mut(&key) {
+            if *known.text == *self.buffer {
+                known.is_wanted = true;
+                return Ok(Some((known.mounts.clone(), known.left_out)));
+            }
+            if self.has_host_s(process)? {
+                return Ok(None);
+            }
         }
         let (mut mounts, left_out) = listed(&self.buffer, &self.rules)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
@@ -183,6 +182,15 @@ impl FilesystemSampler {
         };
         self.known.insert(key, known);
         Ok(Some((mounts, left_out)))
+    }
+
+    /// Whether a process has the host's mounts, or none any more.
+    fn has_host_s(&self, process: &Process) -> io::Result<bool> {
+        match process.mount_namespace() {
+            Ok(namespace) => Ok(Some(namespace) == self.host_mounts),
+            Err(error) if is_gone(&error) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 }
 

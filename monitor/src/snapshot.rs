@@ -239,7 +239,8 @@ impl Snapshot {
     /// Adds the sockets of all containers; `reports_host` says whether the host's were asked for.
     ///
     /// Every container has its states, 0 where it has no socket in one; but for a pod's sandbox,
-    /// which is no workload and has only what is told of no container of its pod.
+    /// which is no workload and has only what is told of no container of its pod, and for
+    /// containers in namespaces that were not looked at.
     pub fn add_sockets(
         &mut self,
         placement: &Placement,
@@ -252,12 +253,21 @@ impl Snapshot {
             .into_iter()
             .map(|(container, sockets)| (Arc::as_ptr(container), sockets))
             .collect();
-        let mut named: Vec<(Identity, ContainerSockets, bool)> = placement
-            .containers()
-            .filter(|container| placement.shows(container))
-            .map(|container| {
+        let counted = &sample.counted;
+        let namespaces = placement.namespaces.iter();
+        let members = namespaces.flat_map(|namespace| {
+            let members = namespace.members.iter();
+            members.map(|member| (member, counted.contains(&namespace.inode)))
+        });
+        let host_is_known = counted.contains(&placement.host_inode);
+        let on_host = placement.host_network.iter();
+        let mut named: Vec<(Identity, ContainerSockets, bool)> = members
+            .chain(on_host.map(|container| (container, host_is_known)))
+            .filter(|(container, _)| placement.shows(container))
+            .map(|(container, is_known)| {
                 let sockets = seen.remove(&Arc::as_ptr(container)).unwrap_or_default();
-                (names.identity(container), sockets, !container.sandbox)
+                let zeros = is_known && !container.sandbox;
+                (names.identity(container), sockets, zeros)
             })
             .collect();
         named.sort_unstable_by(|(one, ..), (other, ..)| one.cmp(other));
@@ -272,7 +282,7 @@ impl Snapshot {
         self.sockets.extend(reports_host.then(|| NamedSockets {
             labels: host_identity().labels(),
             sockets: sample.host,
-            zeros: true,
+            zeros: host_is_known,
         }));
     }
 }

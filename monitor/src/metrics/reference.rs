@@ -190,7 +190,8 @@ handshake under way is `syn_recv`. These two have no cgroup any more or not yet 
 namespace's owner. A socket made for IPv6 is `ipv6` even when it speaks to a v4-mapped address. \
 Where the tables cannot be read (see `container_monitor_tcp_states_source`) the same numbers come \
 from sock_diag in each namespace, at a multiple of the cost (README has figures). Scrapes within \
-`--collector.tcp-states.min-interval` share one look.
+`--collector.tcp-states.min-interval` share one look; a network namespace that is newer than the \
+look, or that could not be looked into, has no states rather than zeros.
 
 **Accept queues** stand on a listening port: all of the container's sockets that listen there in one \
 family together. Of a namespace with more than 64 listening ports the lowest 64 are told apart, and \

@@ -117,6 +117,8 @@ pub struct TcpStateSample<'a> {
     pub containers: Vec<(&'a Arc<Container>, ContainerSockets)>,
     /// Those of the host's namespace that are no container's.
     pub host: ContainerSockets,
+    /// Inode numbers of the namespaces that were looked at: of others nothing is known.
+    pub counted: HashSet<u64>,
 }
 
 /// What a look is made at.
@@ -254,7 +256,10 @@ impl TcpStateSampler {
         let ids = look.table.entries.iter().map(|entry| entry.key.cgroup);
         cgroups.look_up(ids, now);
         let places = Places::new(placement, host, look.has_cookie);
-        Some(attribute(&look.table, &places, cgroups))
+        Some(TcpStateSample {
+            counted: look.counted.clone(),
+            ..attribute(&look.table, &places, cgroups)
+        })
     }
 }
 
@@ -280,6 +285,7 @@ fn attribute<'a>(
     TcpStateSample {
         containers: tally.containers.into_values().collect(),
         host: tally.host,
+        counted: HashSet::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whose name each number stands under.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use monitor_ebpf::{Family, SLOTS, TcpState};
@@ -272,6 +272,7 @@ fn every_container_has_all_states_and_a_sandbox_only_what_is_its_own() {
         namespaces: vec![
             namespace(42, None, vec![Arc::clone(&sandbox), Arc::clone(&server)]),
             namespace(43, None, vec![idle]),
+            namespace(44, None, vec![container("id5", "unseen")]),
         ],
         host_inode: 1,
         host_network: vec![Arc::clone(&agent)],
@@ -280,7 +281,7 @@ fn every_container_has_all_states_and_a_sandbox_only_what_is_its_own() {
     let rows = |reports_host| {
         let mut snapshot = Snapshot::merge(Samples {
             placement: &placement,
-            namespaces: vec![None, None],
+            namespaces: vec![None, None, None],
             host_namespace: None,
             transitions: None,
             host: HostValues::default(),
@@ -293,6 +294,8 @@ fn every_container_has_all_states_and_a_sandbox_only_what_is_its_own() {
                 (&agent, established(3)),
             ],
             host: established(4),
+            // Not the third: of it nothing is known.
+            counted: HashSet::from([1, 42, 43]),
         };
         snapshot.add_sockets(&placement, sample, reports_host);
         let mut text = String::new();
@@ -308,12 +311,20 @@ fn every_container_has_all_states_and_a_sandbox_only_what_is_its_own() {
             sum("shop", "server"),
             sum("", "idle"),
             sum("", "agent"),
+            sum("", "unseen"),
             sum("", "/"),
         ]
     };
-    let mut expected = [(1, 1.0), (10, 2.0), (10, 0.0), (10, 3.0), (0, 0.0)];
+    let mut expected = [
+        (1, 1.0),
+        (10, 2.0),
+        (10, 0.0),
+        (10, 3.0),
+        (0, 0.0),
+        (0, 0.0),
+    ];
     assert_eq!(rows(false), expected);
-    expected[4] = (10, 4.0);
+    expected[5] = (10, 4.0);
     assert_eq!(rows(true), expected);
 }
 

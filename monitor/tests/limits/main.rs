@@ -25,7 +25,13 @@ pub(crate) const INFO: &str = "container_network_info";
 pub(crate) const DROPPED: &str = "container_monitor_containers_dropped";
 
 fn monitor(more: &[&str]) -> Result<Monitor> {
-    let args = ["serve", "--discovery=cgroup", "--collector.cadvisor"];
+    // A namespace that is newer than the last look at the sockets has no series of them.
+    let args = [
+        "serve",
+        "--discovery=cgroup",
+        "--collector.cadvisor",
+        "--collector.tcp-states.min-interval=0s",
+    ];
     let monitor = Monitor::start(EXE, &[&args, more].concat())?;
     monitor.wait_ready()?;
     Ok(monitor)
@@ -65,24 +71,24 @@ fn dropped(metrics: &Metrics, reason: &str) -> Result<f64> {
 fn selectors_say_who_is_published() -> Result<()> {
     testkit::require!(require::root());
     let _netns = [
-        Netns::new("lim-web-1")?,
-        Netns::new("lim-web-2")?,
-        Netns::new("lim-db")?,
+        Netns::new("lim-sel-web-1")?,
+        Netns::new("lim-sel-web-2")?,
+        Netns::new("lim-sel-db")?,
     ];
     for (flags, expected) in [
         (
-            &["--container-include=container=~lim-.*"][..],
-            names(["lim-web-1", "lim-web-2", "lim-db"]),
+            &["--container-include=container=~lim-sel-.*"][..],
+            names(["lim-sel-web-1", "lim-sel-web-2", "lim-sel-db"]),
         ),
         (
             &[
-                "--container-include=container=~\"lim-.*\"",
-                "--container-exclude=container=~\".*-1\";container=lim-db",
+                "--container-include=container=~\"lim-sel-.*\"",
+                "--container-exclude=container=~\".*-1\";container=lim-sel-db",
             ],
-            names(["lim-web-2"]),
+            names(["lim-sel-web-2"]),
         ),
         (
-            &["--container-include=container=~lim-.*,namespace!=\"\""],
+            &["--container-include=container=~lim-sel-.*,namespace!=\"\""],
             names([]),
         ),
     ] {

@@ -93,7 +93,10 @@ pub(crate) fn host_network(fleet: &mut Fleet) -> Result<()> {
         "container_network_tcp_transitions_total",
         "container_network_tcp_sockets",
     ];
-    let scoped = |sample: &&testkit::metrics::Sample| !own.contains(&&*sample.name);
+    let files = ["container_filesystem_", "container_disk_"];
+    let scoped = |sample: &&testkit::metrics::Sample| {
+        !own.contains(&&*sample.name) && !files.iter().any(|name| sample.name.starts_with(name))
+    };
     let metrics = fleet.scrape(&[])?;
     for name in ["hosty", "/"] {
         let series = metrics.labelled(&[("container", name)]);

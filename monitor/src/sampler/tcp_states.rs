@@ -305,7 +305,8 @@ fn kernel_look(around: Surroundings<'_>) -> io::Result<Look> {
         folded: pass.trouble.folded,
         table: pass.table,
         has_cookie: passes.has_cookie(),
-        counted: namespaces.namespaces.iter().map(|one| one.inode).collect(),
+        // What was there is in the tables, however it is listed.
+        counted: around.targets.iter().map(|one| one.target.inode).collect(),
         taken,
         duration: pass.duration,
         longest_slice: pass.longest_slice,

@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::wait;
 
 /// How long the monitor may take to say where it listens.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 /// How long it may take to end: the promise of its command line.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -128,7 +128,7 @@ impl Monitor {
     /// Waits until `/readyz` says yes: the first full discovery is done.
     ///
     /// # Errors
-    /// When that takes more than 20 s.
+    /// When that takes more than a minute.
     pub fn wait_ready(&self) -> Result<()> {
         wait::until("the monitor is ready", START, || {
             Ok((self.get("/readyz")?.status == 200).then_some(()))

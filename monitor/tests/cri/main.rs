@@ -2,6 +2,7 @@
 
 mod lifecycle;
 mod mounts;
+mod scale;
 
 use std::time::Duration;
 

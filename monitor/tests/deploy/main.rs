@@ -1,6 +1,7 @@
 //! What `deploy/` has, against the real thing: promtool judges rules and configurations, and a real
 //! Prometheus that scraped the real exporter answers every query of rules and dashboards.
 
+mod chart;
 mod dashboards;
 mod files;
 mod manifests;

@@ -44,12 +44,15 @@ struct Pending {
 /// Asks file systems that may hang.
 #[derive(Debug, Default)]
 pub(super) struct SlowMounts {
+    /// When this collection began.
+    begun: Option<Instant>,
     known: HashMap<Key, Known>,
 }
 
 impl SlowMounts {
     /// Begins a collection.
     pub(super) fn begin(&mut self) {
+        self.begun = Some(Instant::now());
         for known in self.known.values_mut() {
             known.wanted = false;
         }
@@ -67,9 +70,11 @@ impl SlowMounts {
         for (key, known) in &mut self.known {
             // An answer that came since makes room.
             known.take_answer(Duration::ZERO);
-            if known.pending.is_some() {
+            if let Some(pending) = &known.pending {
                 under_way += 1;
-                is_asked |= key.device == mount.key.device;
+                // Several folders of one device are asked side by side; what hangs from before
+                // keeps all of them from it.
+                is_asked |= key.device == mount.key.device && Some(pending.begun) < self.begun;
             }
         }
         let known = self.known.entry(mount.key.clone()).or_default();

@@ -24,6 +24,9 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(6 * 3600);
 /// How many times as long as a scan takes a layer is left alone after it.
 const REST: u32 = 20;
 
+/// Longest time that a new layer, told of between a look and a wait, goes unnoticed.
+const NAP: Duration = Duration::from_secs(1);
+
 /// How often the budget is given out.
 const SLICE: Duration = Duration::from_millis(100);
 
@@ -150,8 +153,8 @@ fn scan_for_ever(shared: &Weak<Shared>, init: &Process, budget: u32) {
         let now = Instant::now();
         match shared.next() {
             Some((path, due)) if due <= now => scan(&shared, init, &path, &mut pace),
-            Some((_, due)) => shared.wait((due - now).min(INTERVAL)),
-            None => shared.wait(Duration::from_secs(1)),
+            Some((_, due)) => shared.wait((due - now).min(NAP)),
+            None => shared.wait(NAP),
         }
     }
 }

@@ -26,13 +26,14 @@ pub struct FilesystemArgs {
     )]
     pub types_exclude: String,
 
-    /// How many inodes of writable layers are looked at a second, at most, in the background.
+    /// How many inodes of writable layers are looked at a second, at most, in the background; 10 or
+    /// more.
     #[arg(
         long = "collector.writable-layer.budget",
         env = "CONTAINER_MONITOR_COLLECTOR_WRITABLE_LAYER_BUDGET",
         value_name = "INODES",
         default_value_t = 1_500,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = clap::value_parser!(u32).range(10..)
     )]
     pub layer_budget: u32,
 }

@@ -13,6 +13,31 @@ pub const MODULES: &str = "modules";
 /// Where it has the daemon.
 pub const MONITOR: &str = "container-monitor";
 
+/// A drive that the machine is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drive {
+    /// Nothing is on it.
+    Blank,
+    /// XFS.
+    Xfs,
+    /// ext4 with the features for project quotas.
+    Ext4,
+}
+
+impl Drive {
+    /// All drives.
+    pub const ALL: [Self; 3] = [Self::Blank, Self::Xfs, Self::Ext4];
+
+    /// Its serial number, which is the name of the file system.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Blank => "blank",
+            Self::Xfs => "xfs",
+            Self::Ext4 => "ext4",
+        }
+    }
+}
+
 /// A capability that each kernel is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
@@ -80,6 +105,14 @@ checks! {
     CGROUP_V1 = "cgroup_v1", "with cgroup v1 only";
     /// cgroup v2 only.
     CGROUP_V2 = "cgroup_v2", "with cgroup v2 only";
+    /// File systems of a container.
+    FILE_SYSTEMS = "file_systems", "file systems, as statvfs has them (mounts)";
+    /// A writable layer on XFS.
+    LAYER_XFS = "layer_xfs", "writable layer as du has it, XFS with quotas: by";
+    /// A writable layer on ext4.
+    LAYER_EXT4 = "layer_ext4", "the same on ext4";
+    /// Input and output.
+    DISK = "disk", "input and output, by cgroup v2";
     /// Warnings of the kernel itself.
     KERNEL_LOG = "kernel_log", "the kernel's own log";
 }

@@ -39,6 +39,7 @@ fn run(arguments: &[String]) -> Result<()> {
             testkit::workload::connect_to_self("127.0.0.1:80".parse()?, count.parse()?)
         }
         [suite::HOLD, count] => suite::hold(count.parse()?),
+        [suite::TRANSFER, disk, mib] => suite::transfer(disk, mib.parse()?),
         [suite::PLAY, case, count] => suite::play(case, count.parse()?),
         _ => bail!("this is for the inside of a kernel: see `cargo xtask kernels`"),
     }

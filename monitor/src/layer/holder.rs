@@ -86,7 +86,10 @@ impl Holders {
             label: Arc::new(Tail::label("device", &source)),
             usage: Usage::from(fstatvfs(folder.as_fd()).ok()?),
         };
-        self.found.insert(device, holder.clone());
+        // A folder with a quota has a size of its own.
+        if mount.key.root.is_none() {
+            self.found.insert(device, holder.clone());
+        }
         Some(holder)
     }
 }

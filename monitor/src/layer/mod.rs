@@ -1,11 +1,13 @@
 //! The writable layer of containers: what they wrote into their root file system.
 //!
-//! [`upper`] finds the folder that overlayfs keeps it in, [`walk`] adds up what is in it, and
-//! [`scanner`] does so in the background, slowly, one layer after another. [`sampler`] tells it
+//! [`upper`] finds the folder that overlayfs keeps it in, [`quota`] asks the file system for its
+//! sums, [`walk`] adds up what is in it where there are none, and [`scanner`] does so in the
+//! background, slowly, one layer after another. [`sampler`] tells it
 //! which layers there are and takes what it found. Nothing is walked at a scrape. `holder` asks
 //! what a layer lies on.
 
 mod holder;
+pub mod quota;
 pub mod sampler;
 pub mod scanner;
 pub mod upper;

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::{debug, warn};
 
+use super::quota;
 use super::upper::open_on_host;
-use super::walk::{Totals, walk};
+use super::walk::{Scope, Totals, walk};
 use crate::procfs::Process;
 
 /// Shortest time between two scans of a layer.
@@ -162,8 +163,12 @@ fn scan_for_ever(shared: &Weak<Shared>, init: &Process, budget: u32) {
 fn scan(shared: &Shared, init: &Process, path: &Path, pace: &mut Pace) {
     let start = Instant::now();
     let totals = open_on_host(init, path).and_then(|folder| {
+        let sums = quota::totals(&folder, || pace.take());
+        if sums.is_some() {
+            return Ok(sums);
+        }
         let mut entries = 0_u64;
-        walk(folder, || {
+        walk(folder, Scope::Whole, || {
             pace.take();
             entries += 1;
             if !entries.is_multiple_of(256) {

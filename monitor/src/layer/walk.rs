@@ -24,15 +24,30 @@ pub struct Totals {
     pub files: u64,
 }
 
-/// Adds up what is in `root`. `go_on` is asked before each entry, may take its time, and ends the
-/// walk by saying no: then there is no sum.
+/// What of a folder is added up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it.
+    Whole,
+    /// What is beside the layer in it that has this inode number: without inodes of several names,
+    /// which the layer counts. Overlayfs gives the layer a second name of what is in its work
+    /// folder: of its whiteout, and of all inodes where it has an index.
+    Beside(u64),
+}
+
+/// Adds up what is in `root`, as far as `scope` says. `go_on` is asked before each entry, may take
+/// its time, and ends the walk by saying no: then there is no sum.
 ///
 /// Links are not followed and other file systems not entered. What vanishes meanwhile does not
 /// count, and what comes may or may not.
 ///
 /// # Errors
 /// The folder itself cannot be read, or one in it may not be.
-pub fn walk(root: OwnedFd, mut go_on: impl FnMut() -> bool) -> io::Result<Option<Totals>> {
+pub fn walk(
+    root: OwnedFd,
+    scope: Scope,
+    mut go_on: impl FnMut() -> bool,
+) -> io::Result<Option<Totals>> {
     let top = fstat(&root)?;
     let mut totals = Totals {
         bytes: blocks(&top),
@@ -65,11 +80,12 @@ pub fn walk(root: OwnedFd, mut go_on: impl FnMut() -> bool) -> io::Result<Option
             continue;
         };
         let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        if stat.st_dev != top.st_dev {
-            continue;
-        }
-        if !is_folder && stat.st_nlink > 1 && links.len() < MOST_LINKS && !links.insert(stat.st_ino)
-        {
+        let has_names = !is_folder && stat.st_nlink > 1;
+        let is_other_s = match scope {
+            Scope::Whole => has_names && links.len() < MOST_LINKS && !links.insert(stat.st_ino),
+            Scope::Beside(layer) => has_names || stat.st_ino == layer,
+        };
+        if is_other_s || stat.st_dev != top.st_dev {
             continue;
         }
         totals.bytes += blocks(&stat);
@@ -121,7 +137,7 @@ mod tests {
 
     fn sum(path: &Path) -> Option<Totals> {
         let root = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
-        walk(root.unwrap(), || true).unwrap()
+        walk(root.unwrap(), Scope::Whole, || true).unwrap()
     }
 
     fn du(path: &Path) -> Totals {
@@ -167,6 +183,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_beside_a_folder() {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        fs::create_dir_all(path.join("work/work")).unwrap();
+        fs::write(path.join("link"), "x").unwrap();
+        let without = sum(path).unwrap();
+        fs::create_dir(path.join("diff")).unwrap();
+        fs::write(path.join("diff/data"), vec![1; 100_000]).unwrap();
+        fs::write(path.join("work/work/whiteout"), "").unwrap();
+        fs::hard_link(path.join("work/work/whiteout"), path.join("diff/gone")).unwrap();
+        let layer = fs::metadata(path.join("diff")).unwrap().ino();
+        let root = rustix::fs::open(path, OFlags::RDONLY, Mode::empty()).unwrap();
+        let beside = walk(root, Scope::Beside(layer), || true).unwrap();
+        assert_eq!(beside.map(|beside| beside.files), Some(without.files));
+        assert_eq!(beside, Some(without));
+    }
+
+    #[test]
     fn a_walk_ends_when_it_is_told() {
         let folder = tempfile::tempdir().unwrap();
         for number in 0..10 {
@@ -178,9 +214,9 @@ mod tests {
             left -= 1;
             left > 0
         };
-        assert_eq!(walk(open(), &mut go_on).unwrap(), None);
+        assert_eq!(walk(open(), Scope::Whole, &mut go_on).unwrap(), None);
         let file = rustix::fs::open(folder.path().join("1"), OFlags::RDONLY, Mode::empty());
-        assert!(walk(file.unwrap(), || true).is_err());
+        assert!(walk(file.unwrap(), Scope::Whole, || true).is_err());
     }
 
     /// A folder that is removed and made anew all the time: some sum comes out.
@@ -194,7 +230,7 @@ mod tests {
             fs::create_dir_all(path.join(format!("{number}/below"))).unwrap();
             fs::write(path.join(format!("{number}/below/file")), "x").unwrap();
         }
-        let found = walk(root, || {
+        let found = walk(root, Scope::Whole, || {
             let victim = path.join((changes % 50).to_string());
             if changes % 3 == 0 {
                 fs::remove_dir_all(&victim).ok();

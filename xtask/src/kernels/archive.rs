@@ -12,9 +12,21 @@ use cpio::newc::{Builder, ModeFileType, trailer};
 use super::build::Programs;
 use crate::shell;
 
-/// Modules that the tests need, where they are none of the kernel's own parts: TUN devices, and
-/// sock_diag, which would be loaded by a `modprobe` that is not there.
-const MODULES: [&str; 4] = ["tun", "inet_diag", "tcp_diag", "mptcp"];
+/// Modules that the tests need, where they are none of the kernel's own parts: TUN devices,
+/// sock_diag, drives, file systems and the format of ext4's quotas. They would be loaded by a
+/// `modprobe` that is not there.
+const MODULES: [&str; 10] = [
+    "tun",
+    "inet_diag",
+    "tcp_diag",
+    "mptcp",
+    "virtio_pci",
+    "virtio_blk",
+    "overlay",
+    "xfs",
+    "ext4",
+    "quota_v2",
+];
 
 /// Writes the archive.
 ///

@@ -8,9 +8,10 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use guest::{CHECKS, Line, Outcome};
+use guest::{CHECKS, Drive, Line, Outcome};
 use testkit::child::Process;
 
+use super::drives::Drives;
 use super::packages::Kernel;
 
 /// How long a kernel may take in all. One that hangs shall not hold up the others.
@@ -41,9 +42,14 @@ pub(super) struct Answers {
 ///
 /// # Errors
 /// When the emulator cannot be started.
-pub(super) fn boot(kernel: &Kernel, archive: &Path, say: impl Fn(&str)) -> Result<Answers> {
+pub(super) fn boot(
+    kernel: &Kernel,
+    archive: &Path,
+    drives: &Drives,
+    say: impl Fn(&str),
+) -> Result<Answers> {
     let start = Instant::now();
-    let mut process = Process::spawn(command(kernel, archive)).context("the emulator")?;
+    let mut process = Process::spawn(command(kernel, archive, drives)).context("the emulator")?;
     let console = process.child().stdout.take().context("no console")?;
     let lines = read(console);
     let mut answers = Answers::default();
@@ -97,7 +103,7 @@ pub(super) fn boot(kernel: &Kernel, archive: &Path, say: impl Fn(&str)) -> Resul
     Ok(answers)
 }
 
-fn command(kernel: &Kernel, archive: &Path) -> Command {
+fn command(kernel: &Kernel, archive: &Path, drives: &Drives) -> Command {
     let architecture = kernel.architecture;
     let mut command = Command::new(architecture.emulator().0);
     command
@@ -126,6 +132,18 @@ fn command(kernel: &Kernel, archive: &Path) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit());
+    for drive in Drive::ALL {
+        let name = drive.name();
+        let path = drives.path(drive).display().to_string();
+        command
+            // What is written goes with the machine.
+            .arg("-drive")
+            .arg(format!(
+                "id={name},file={path},format=raw,if=none,snapshot=on"
+            ))
+            .arg("-device")
+            .arg(format!("virtio-blk-pci,drive={name},serial={name}"));
+    }
     command
 }
 

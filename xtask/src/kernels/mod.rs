@@ -8,6 +8,7 @@ mod apt;
 mod architecture;
 mod archive;
 mod build;
+mod drives;
 mod emulator;
 mod packages;
 mod report;
@@ -22,6 +23,7 @@ use testkit::child::find_program;
 
 use crate::{cargo, system, table};
 use architecture::Architecture;
+use drives::Drives;
 use packages::{Kernel, SUITES};
 use report::Column;
 
@@ -104,7 +106,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     let kernels = kernels(args, programs.keys().copied(), &cache)?;
-    let columns = boot_all(&kernels, args.verbose, |number, kernel| {
+    let drives = Drives::new(&cache)?;
+    let columns = boot_all(&kernels, &drives, args.verbose, |number, kernel| {
         let path = cache.join(format!("archive-{number}.cpio"));
         let programs = programs.get(&kernel.architecture).context("no programs")?;
         archive::write(&path, programs, kernel.modules.as_deref())?;
@@ -143,13 +146,16 @@ fn architectures(args: &Args) -> Result<Vec<Architecture>> {
     )?])
 }
 
-/// Sees to it that the emulator is there, and what unpacks packages and modules.
+/// Sees to it that the emulator is there, what unpacks packages and modules, and what makes file
+/// systems.
 fn prepare(architecture: Architecture) -> Result<()> {
     let needed = [
         architecture.emulator(),
         ("dpkg", "dpkg"),
         ("xz", "xz-utils"),
         ("zstd", "zstd"),
+        ("mkfs.ext4", "e2fsprogs"),
+        ("mkfs.xfs", "xfsprogs"),
     ];
     let missing = || {
         needed
@@ -198,6 +204,7 @@ fn kernels(
 /// Boots all kernels, some of them at once: each has two CPUs, and spends much of its time waiting.
 fn boot_all(
     kernels: &[Kernel],
+    drives: &Drives,
     verbose: bool,
     archive: impl Fn(usize, &Kernel) -> Result<PathBuf> + Sync,
 ) -> Result<Vec<Column>> {
@@ -209,7 +216,8 @@ fn boot_all(
             let Some(kernel) = kernels.get(number) else {
                 return;
             };
-            let column = archive(number, kernel).and_then(|path| boot(kernel, &path, verbose));
+            let column =
+                archive(number, kernel).and_then(|path| boot(kernel, &path, drives, verbose));
             columns
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -229,7 +237,7 @@ fn boot_all(
     columns.into_iter().map(|(_, column)| column).collect()
 }
 
-fn boot(kernel: &Kernel, archive: &Path, verbose: bool) -> Result<Column> {
+fn boot(kernel: &Kernel, archive: &Path, drives: &Drives, verbose: bool) -> Result<Column> {
     let name = kernel
         .image
         .file_name()
@@ -240,7 +248,7 @@ fn boot(kernel: &Kernel, archive: &Path, verbose: bool) -> Result<Column> {
             eprintln!("{name}: {line}");
         }
     };
-    let answers = emulator::boot(kernel, archive, say)?;
+    let answers = emulator::boot(kernel, archive, drives, say)?;
     std::fs::remove_file(archive).ok();
     let column = Column::new(&answers, kernel);
     eprintln!(

@@ -5,9 +5,12 @@ mod cgroups;
 mod container;
 mod counters;
 mod daemon;
+mod drives;
 mod fallbacks;
+mod files;
 mod kernel_log;
 mod mounts;
+mod project;
 mod rare;
 mod report;
 mod states;
@@ -15,13 +18,14 @@ mod transitions;
 
 use anyhow::Result;
 use guest::{
-    BY_CGROUP, CGROUP_V1, CGROUP_V2, CONFIDENTIALITY, COUNTERS, COUNTERS_FROM, FILES, INTEGRITY,
-    KERNEL_LOG, NO_BPF, NO_BTF, NO_TRACEFS, QUEUES, SOCK_DIAG, STATES, STATES_BY_CGROUP,
-    STATES_FROM,
+    BY_CGROUP, CGROUP_V1, CGROUP_V2, CONFIDENTIALITY, COUNTERS, COUNTERS_FROM, DISK, Drive,
+    FILE_SYSTEMS, FILES, INTEGRITY, KERNEL_LOG, LAYER_EXT4, LAYER_XFS, NO_BPF, NO_BTF, NO_TRACEFS,
+    QUEUES, SOCK_DIAG, STATES, STATES_BY_CGROUP, STATES_FROM,
 };
 
 pub(crate) use container::{CONNECT, HOLD, hold};
 use daemon::Sources;
+pub(crate) use files::{TRANSFER, transfer};
 use report::Report;
 pub(crate) use transitions::{PLAY, play};
 
@@ -49,6 +53,10 @@ pub(crate) fn run() -> Result<()> {
     report.check(FILES, || counters::every_file(&sources));
     report.check(NO_BTF, || fallbacks::no_btf(&sources));
     report.check(NO_BPF, || fallbacks::no_bpf(&sources));
+    report.check(FILE_SYSTEMS, files::file_systems);
+    report.check(LAYER_XFS, || files::layer(Drive::Xfs));
+    report.check(LAYER_EXT4, || files::layer(Drive::Ext4));
+    report.check(DISK, files::disk);
     // There is no way back from these two.
     report.check(INTEGRITY, || fallbacks::lockdown("integrity", &sources));
     report.check(CONFIDENTIALITY, || {

@@ -61,12 +61,15 @@ pub const DEVICE_ERROR: Metric = Metric::gauge(
     "statvfs(3)",
 );
 
+/// Where what is told of a writable layer comes from.
+const LAYER_SOURCE: &str = "overlayfs: the upper folder's project quota (XFS, ext4) where it has one, else the folder, walked in the background";
+
 /// Bytes of the writable layer.
 pub const LAYER_BYTES: Metric = Metric::gauge(
     "container_filesystem_writable_layer_bytes",
     "Disk space of what the container wrote into its root file system, as du counts it, at the last scan",
     &[],
-    "overlayfs: the upper folder, walked in the background",
+    LAYER_SOURCE,
 );
 
 /// Inodes of the writable layer.
@@ -74,7 +77,7 @@ pub const LAYER_FILES: Metric = Metric::gauge(
     "container_filesystem_writable_layer_files",
     "Inodes of what the container wrote into its root file system, at the last scan",
     &[],
-    "overlayfs: the upper folder, walked in the background",
+    LAYER_SOURCE,
 );
 
 /// When it was scanned.

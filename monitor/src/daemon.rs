@@ -301,7 +301,7 @@ fn file_samplers(config: &Config, init: &Arc<Process>) -> anyhow::Result<FileSam
         .transpose()
         .context("cannot start the thread that scans writable layers")?;
     Ok(FileSamplers {
-        filesystems: rules.map(|rules| FilesystemSampler::new(rules.clone(), init)),
+        filesystems: rules.map(|rules| FilesystemSampler::new(rules.clone(), Arc::clone(init))),
         layers: scanner.map(|scanner| {
             let layers = LayerSampler::new(scanner);
             if config.cadvisor {

@@ -10,8 +10,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatVfs, StatxFlags, fstatvfs, openat, openat2,
-    statx,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatVfs, Statx, StatxFlags, fstatvfs, openat,
+    openat2, statx,
 };
 use rustix::io::Errno;
 
@@ -60,18 +60,35 @@ pub enum AskError {
     /// no fault of the file system.
     #[error("it may not be looked at")]
     Denied,
+    /// The way to it fails, which is no fault of the file system either.
+    #[error("it cannot be reached: {0}")]
+    Unreachable(io::Error),
     /// The file system fails.
     #[error(transparent)]
     Failed(io::Error),
 }
 
-impl From<Errno> for AskError {
-    fn from(error: Errno) -> Self {
+impl AskError {
+    /// What an error on the way to a mount means.
+    fn on_the_way(error: Errno) -> Self {
         match error {
             Errno::NOENT | Errno::SRCH | Errno::NOTDIR | Errno::LOOP | Errno::XDEV => Self::Gone,
             Errno::ACCESS | Errno::PERM => Self::Denied,
+            other => Self::Unreachable(other.into()),
+        }
+    }
+
+    /// What an error of the mount itself means.
+    fn of_it(error: Errno) -> Self {
+        match error {
+            Errno::ACCESS | Errno::PERM => Self::Denied,
             other => Self::Failed(other.into()),
         }
+    }
+
+    /// Whether the file system may be asked in another place where it is mounted.
+    pub fn is_of_this_mount(&self) -> bool {
+        !matches!(self, Self::Failed(_))
     }
 }
 
@@ -86,7 +103,7 @@ impl Root {
     /// The process is gone, or may not be looked into.
     pub fn open(process: &Process) -> Result<Self, AskError> {
         let root = process.open_root().map_err(|error| {
-            Errno::from_io_error(&error).map_or(AskError::Failed(error), AskError::from)
+            Errno::from_io_error(&error).map_or(AskError::Unreachable(error), AskError::on_the_way)
         });
         root.map(Self)
     }
@@ -98,7 +115,7 @@ impl Root {
 /// See [`AskError`].
 pub fn ask(root: &Root, mount: &Listed) -> Result<Usage, AskError> {
     let folder = open(root, mount)?;
-    let all = fstatvfs(&folder)?;
+    let all = fstatvfs(&folder).map_err(AskError::of_it)?;
     if all.f_blocks == 0 {
         return Err(AskError::Roomless);
     }
@@ -115,25 +132,28 @@ pub fn check(root: &Root, mount: &Listed) -> Result<(), AskError> {
 
 /// The root of `mount`.
 fn open(root: &Root, mount: &Listed) -> Result<OwnedFd, AskError> {
-    let found = open_beneath(&root.0, &mount.point)?;
+    let found = open_beneath(&root.0, &mount.point).map_err(AskError::on_the_way)?;
     let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
-    let stat = statx(&found, c"", flags, wanted)?;
-    let is_meant = if stat.stx_mask & StatxFlags::MNT_ID.bits() != 0 {
-        stat.stx_mnt_id == mount.id
-    } else {
-        // Before Linux 5.8 only the device can be told, and some have another for each folder.
-        let device = mount.key.device;
-        !mount.has_own_device
-            || (stat.stx_dev_major, stat.stx_dev_minor) == (device.major, device.minor)
-    };
-    if !is_meant {
+    let stat = statx(&found, c"", flags, wanted).map_err(AskError::of_it)?;
+    if !is_meant(&stat, mount) {
         return Err(AskError::Gone);
     }
     match FileType::from_raw_mode(stat.stx_mode.into()) {
         FileType::Directory => Ok(found),
         _ => Err(AskError::Roomless),
     }
+}
+
+/// Whether `mount` is what was found.
+fn is_meant(stat: &Statx, mount: &Listed) -> bool {
+    if stat.stx_mask & StatxFlags::MNT_ID.bits() != 0 {
+        return stat.stx_mnt_id == mount.id;
+    }
+    // Before Linux 5.8 only the device can be told, and some have another for each folder.
+    let device = mount.key.device;
+    !mount.has_own_device
+        || (stat.stx_dev_major, stat.stx_dev_minor) == (device.major, device.minor)
 }
 
 /// Opens the absolute path `path` below `root`, which nothing on the way can lead out of: no link
@@ -175,6 +195,7 @@ mod tests {
 
     use rustix::fs::CWD;
 
+    use super::super::table::{Rules, SlowPlaces, listed};
     use super::*;
 
     fn tree() -> (tempfile::TempDir, OwnedFd) {
@@ -204,12 +225,75 @@ mod tests {
             ] {
                 let error = walk(&root, path.as_bytes()).unwrap_err();
                 assert!(
-                    matches!(AskError::from(error), AskError::Gone),
+                    matches!(AskError::on_the_way(error), AskError::Gone),
                     "{path}: {error}"
                 );
             }
         }
         // The last component may be a link: then it is the link itself, which is no folder.
         assert!(walk_beneath(&root, b"/a/../..").is_err());
+    }
+
+    /// The mount of a folder, as if it were mounted at `point` below it.
+    fn mount(folder: &std::path::Path, point: &str) -> Listed {
+        let found = openat(CWD, folder, OFlags::PATH, Mode::empty()).unwrap();
+        let wanted = StatxFlags::MNT_ID | StatxFlags::BASIC_STATS;
+        let stat = statx(&found, c"", AtFlags::EMPTY_PATH, wanted).unwrap();
+        let text = format!(
+            "{} 1 {}:{} / {point} rw - ext4 source rw\n",
+            stat.stx_mnt_id, stat.stx_dev_major, stat.stx_dev_minor
+        );
+        let (mounts, _) =
+            listed(text.as_bytes(), &Rules::default(), &SlowPlaces::default()).unwrap();
+        mounts.into_iter().next().unwrap()
+    }
+
+    /// Whatever a container puts in the place of a folder on the way, the mount that a link leads
+    /// to is not taken for the one that was meant, even where it is the very same.
+    #[test]
+    fn a_link_on_the_way_leads_nowhere() {
+        let (folder, root) = tree();
+        let root = Root(root);
+        std::fs::create_dir(folder.path().join("a/b c/mount")).unwrap();
+        for (point, leads) in [
+            ("/a/b\\040c/mount", true),
+            ("/a/within/mount", false),
+            ("/a/out", false),
+            ("/a/none", false),
+        ] {
+            let found = ask(&root, &mount(folder.path(), point));
+            assert_eq!(found.is_ok(), leads, "{point}: {found:?}");
+        }
+        let file = ask(&root, &mount(folder.path(), "/a/file"));
+        assert!(matches!(file, Err(AskError::Roomless)), "{file:?}");
+        let mut other = mount(folder.path(), "/a");
+        other.id += 1;
+        assert!(matches!(ask(&root, &other), Err(AskError::Gone)));
+    }
+
+    #[test]
+    fn before_mounts_had_ids_devices_tell() {
+        let (folder, root) = tree();
+        let wanted = StatxFlags::BASIC_STATS;
+        let mut stat = statx(&root, c"", AtFlags::EMPTY_PATH, wanted).unwrap();
+        stat.stx_mask &= !StatxFlags::MNT_ID.bits();
+        let mut meant = mount(folder.path(), "/a");
+        meant.id += 1;
+        meant.has_own_device = true;
+        assert!(is_meant(&stat, &meant));
+        meant.key.device.minor += 1;
+        assert!(!is_meant(&stat, &meant));
+        meant.has_own_device = false;
+        assert!(is_meant(&stat, &meant));
+    }
+
+    /// A path that is too long, or a process that cannot be looked into, is no fault of the disk.
+    #[test]
+    fn what_fails_on_the_way_is_not_the_file_system_s() {
+        for error in [Errno::NAMETOOLONG, Errno::MFILE, Errno::IO] {
+            let error = AskError::on_the_way(error);
+            assert!(error.is_of_this_mount(), "{error}");
+        }
+        assert!(!AskError::of_it(Errno::IO).is_of_this_mount());
     }
 }

@@ -1,19 +1,18 @@
 //! All containers' file systems, once for a collection.
 
-use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::{debug, warn};
+use tracing::warn;
 
-use super::ask::{AskError, Root, Usage, ask, check};
+use super::ask::Usage;
+use super::asked::{Absent, Asked, LazyRoot};
+use super::listings::Listings;
 use super::slow::SlowMounts;
-use super::table::{Key, Listed, Rules, listed};
+use super::table::{Listed, Rules};
 use crate::container::Container;
 use crate::netns::Placement;
 use crate::procfs::Process;
-use crate::procfs::process::is_gone;
 
 /// A mount of a container, and how full it is.
 #[derive(Clone, Debug)]
@@ -38,27 +37,11 @@ pub struct FilesystemSample<'a> {
     pub duration: Duration,
 }
 
-/// What is remembered of a container: valid as long as its `mountinfo` says the same.
-#[derive(Debug)]
-struct Known {
-    /// Held so that no other process gets its address.
-    #[expect(dead_code, reason = "it is there to be held")]
-    process: Arc<Process>,
-    text: Box<[u8]>,
-    mounts: Vec<Arc<Listed>>,
-    left_out: u64,
-    is_wanted: bool,
-}
-
 /// Asks the mounts of all containers.
 #[derive(Debug)]
 pub struct FilesystemSampler {
-    rules: Rules,
-    host_mounts: Option<u64>,
-    /// By the address of the process that is held.
-    known: HashMap<usize, Known>,
+    listings: Listings,
     slow: SlowMounts,
-    buffer: Vec<u8>,
     was_refused: bool,
     was_denied: bool,
 }
@@ -66,13 +49,10 @@ pub struct FilesystemSampler {
 impl FilesystemSampler {
     /// A sampler that leaves out what `rules` say. `init` is a process of the host: who shares its
     /// mounts has none of its own.
-    pub fn new(rules: Rules, init: &Process) -> Self {
+    pub fn new(rules: Rules, init: Arc<Process>) -> Self {
         Self {
-            rules,
-            host_mounts: init.mount_namespace().ok(),
-            known: HashMap::new(),
+            listings: Listings::new(rules, init),
             slow: SlowMounts::default(),
-            buffer: Vec::new(),
             was_refused: false,
             was_denied: false,
         }
@@ -83,30 +63,16 @@ impl FilesystemSampler {
     pub fn sample<'a>(&mut self, placement: &'a Placement) -> FilesystemSample<'a> {
         let start = Instant::now();
         let mut sample = FilesystemSample::default();
-        for known in self.known.values_mut() {
-            known.is_wanted = false;
-        }
+        self.listings.begin();
         self.slow.begin();
-        let mut asked = HashMap::new();
-        let mut denied = 0;
+        let mut asked = Asked::default();
         for (container, process) in placement.workloads() {
-            match self.mounts(process) {
-                Ok(Some((mounts, left_out))) => {
-                    sample.left_out += left_out;
-                    let mut root = LazyRoot::new(process);
-                    let mounts = mounts.iter().filter_map(|mount| {
-                        let usage = prompt_usage(&mut root, mount, &mut asked, &mut denied)?;
-                        Some(MountSample {
-                            mount: Arc::clone(mount),
-                            usage,
-                        })
-                    });
-                    let mounts: Vec<MountSample> = mounts.collect();
-                    for found in mounts.iter().filter(|found| !found.mount.is_prompt) {
-                        self.slow.ask(process, &found.mount);
-                    }
-                    if !mounts.is_empty() {
-                        sample.containers.push((container, mounts));
+            match self.listings.of(process) {
+                Ok(Some(listing)) => {
+                    sample.left_out += listing.left_out;
+                    let found = self.ask(process, &listing.mounts, &mut asked);
+                    if !found.is_empty() {
+                        sample.containers.push((container, found));
                     }
                 }
                 Ok(None) => {}
@@ -121,9 +87,9 @@ impl FilesystemSampler {
                 }
             }
         }
-        self.known.retain(|_, known| known.is_wanted);
+        self.listings.end();
         self.slow.settle();
-        denied += self.slow.denied();
+        let denied = asked.denied + self.slow.denied();
         if denied > 0 && !std::mem::replace(&mut self.was_denied, true) {
             warn!(
                 mounts = denied,
@@ -133,116 +99,42 @@ impl FilesystemSampler {
         }
         for (_, mounts) in &mut sample.containers {
             mounts.retain_mut(|found| {
-                found.mount.is_prompt || self.slow.fill(&found.mount, &mut found.usage)
+                found.mount.is_prompt() || self.slow.fill(&found.mount, &mut found.usage)
             });
         }
-        let failed = asked.values().filter(|usage| usage.is_none()).count();
-        sample.errors += failed as u64 + self.slow.failed() + denied;
+        sample.errors += asked.failed() + self.slow.failed() + denied;
         sample.duration = start.elapsed();
         sample
     }
 
-    /// The mounts of a process that are published, and how many more there are; `None` where it
-    /// has the host's, or has exited.
-    fn mounts(&mut self, process: &Arc<Process>) -> io::Result<Option<(Vec<Arc<Listed>>, u64)>> {
-        let key = Arc::as_ptr(process).addr();
-        // Who had mounts of its own a moment ago has them as long as they are the same.
-        if !self.known.contains_key(&key) && self.has_host_s(process)? {
-            return Ok(None);
-        }
-        match process.read_records(c"mountinfo", &mut self.buffer) {
-            Ok(()) => {}
-            Err(error) if is_gone(&error) => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        if let Some(known) = self.known.get_mut(&key) {
-            if *known.text == *self.buffer {
-                known.is_wanted = true;
-                return Ok(Some((known.mounts.clone(), known.left_out)));
-            }
-            if self.has_host_s(process)? {
-                return Ok(None);
-            }
-        }
-        let (mut mounts, left_out) = listed(&self.buffer, &self.rules)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        // Whether a mount is one of a file does not change, and is looked up once.
+    /// Asks the mounts of a container, and those that may hang later.
+    fn ask(
+        &mut self,
+        process: &Arc<Process>,
+        mounts: &[Arc<Listed>],
+        asked: &mut Asked,
+    ) -> Vec<MountSample> {
         let mut root = LazyRoot::new(process);
-        mounts.retain(|mount| {
-            let mut check = || root.get().and_then(|root| check(root, mount));
-            !mount.is_prompt || !matches!(check(), Err(AskError::Roomless))
-        });
-        let mounts: Vec<Arc<Listed>> = mounts.into_iter().map(Arc::new).collect();
-        let known = Known {
-            process: Arc::clone(process),
-            text: self.buffer.as_slice().into(),
-            mounts: mounts.clone(),
-            left_out,
-            is_wanted: true,
-        };
-        self.known.insert(key, known);
-        Ok(Some((mounts, left_out)))
-    }
-
-    /// Whether a process has the host's mounts, or none any more.
-    fn has_host_s(&self, process: &Process) -> io::Result<bool> {
-        match process.mount_namespace() {
-            Ok(namespace) => Ok(Some(namespace) == self.host_mounts),
-            Err(error) if is_gone(&error) => Ok(true),
-            Err(error) => Err(error),
+        let mut found = Vec::with_capacity(mounts.len());
+        for mount in mounts {
+            let usage = if !mount.is_prompt() {
+                self.slow.want(process, mount);
+                None
+            } else {
+                match asked.ask(&mut root, mount) {
+                    Ok(usage) => usage,
+                    Err(Absent::Gone) => {
+                        self.listings.doubt(process);
+                        continue;
+                    }
+                    Err(Absent::Silent) => continue,
+                }
+            };
+            found.push(MountSample {
+                mount: Arc::clone(mount),
+                usage,
+            });
         }
+        found
     }
-}
-
-/// A container's root, opened when it is first needed.
-struct LazyRoot<'p> {
-    process: &'p Process,
-    root: Option<Root>,
-}
-
-impl<'p> LazyRoot<'p> {
-    fn new(process: &'p Process) -> Self {
-        Self {
-            process,
-            root: None,
-        }
-    }
-
-    fn get(&mut self) -> Result<&Root, AskError> {
-        match &mut self.root {
-            Some(root) => Ok(root),
-            none => Ok(none.insert(Root::open(self.process)?)),
-        }
-    }
-}
-
-/// How full a mount is, if it answers at once: `Some(None)` where the file system fails, or is to
-/// be asked otherwise, `None` where there is nothing to be published.
-fn prompt_usage(
-    root: &mut LazyRoot<'_>,
-    mount: &Listed,
-    asked: &mut HashMap<Key, Option<Usage>>,
-    denied: &mut u64,
-) -> Option<Option<Usage>> {
-    if !mount.is_prompt {
-        return Some(None);
-    }
-    if let Some(usage) = asked.get(&mount.key) {
-        return Some(*usage);
-    }
-    let usage = match root.get().and_then(|root| ask(root, mount)) {
-        Ok(usage) => Some(usage),
-        Err(AskError::Gone | AskError::Roomless) => return None,
-        // Another way may lead to the same file system.
-        Err(AskError::Denied) => {
-            *denied += 1;
-            return None;
-        }
-        Err(AskError::Failed(error)) => {
-            debug!(mountpoint = %String::from_utf8_lossy(&mount.point), %error, "cannot ask a file system");
-            None
-        }
-    };
-    asked.insert(mount.key.clone(), usage);
-    Some(usage)
 }

@@ -1,122 +1,226 @@
 //! File systems that may not answer: those of a server (NFS, CIFS, Ceph) or of a program (FUSE).
 //!
-//! Each is asked on a thread of its own, which hangs as long as the file system does. A collection
-//! waits a moment for answers, for all of them together, and then takes the last one; an ask that
-//! has been under way for longer than a few seconds is an error of that device, and the device is
-//! not asked again before it has answered.
+//! They are asked on threads of their own, of which those hang that ask what hangs. A collection
+//! waits a moment for answers, for all of them together, and then takes the last ones. A mount that
+//! has had no answer for longer than a few seconds is an error; and where one is waited for from
+//! before, nothing else is asked of the same server.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::ask::{AskError, Root, Usage, ask};
-use super::table::{Key, Listed};
+use super::table::{Key, Listed, Server};
 use crate::procfs::Process;
-use crate::procfs::mountinfo::Device;
 
 /// How long a collection waits for answers; a server nearby needs a millisecond.
 const WAIT: Duration = Duration::from_millis(20);
 
-/// How long an ask may take, as node_exporter's `--collector.filesystem.mount-timeout`.
+/// How long an answer may take, as node_exporter's `--collector.filesystem.mount-timeout`.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Most threads that may hang; what would need one more is an error.
+/// Most threads that may hang.
 const MOST_THREADS: usize = 64;
+
+/// Most threads that are begun at one collection.
+const MOST_NEW: usize = 8;
+
+/// Most threads that ask one server.
+const MOST_OF_ONE: usize = 4;
+
+type Answer = Result<Usage, AskError>;
+
+/// A file system to be asked, in one of the places where it is mounted.
+#[derive(Debug)]
+struct Job {
+    key: Key,
+    server: Server,
+    places: Vec<(Arc<Process>, Arc<Listed>)>,
+}
+
+impl Job {
+    /// Asks in one place after the other, until the fault is none of the place.
+    fn run(&self) -> Answer {
+        let mut answer = Err(AskError::Gone);
+        for (process, mount) in &self.places {
+            answer = Root::open(process).and_then(|root| ask(&root, mount));
+            match &answer {
+                Err(error) if error.is_of_this_mount() => {}
+                _ => break,
+            }
+        }
+        answer
+    }
+}
+
+/// What the threads share.
+#[derive(Debug, Default)]
+struct Work {
+    /// What nobody has begun yet.
+    queue: VecDeque<Job>,
+    /// What is under way: since when, and of which server.
+    begun: HashMap<Key, (Instant, Server)>,
+    threads: usize,
+}
+
+impl Work {
+    /// Takes a job whose server has not enough threads already.
+    fn next(&mut self) -> Option<Job> {
+        let at = self.queue.iter().position(|job| {
+            let of_one = self.begun.values().filter(|(_, of)| *of == job.server);
+            of_one.count() < MOST_OF_ONE
+        })?;
+        let job = self.queue.remove(at)?;
+        self.begun
+            .insert(job.key.clone(), (Instant::now(), job.server));
+        Some(job)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Known {
-    last: Option<Result<Usage, AskError>>,
-    pending: Option<Pending>,
-    wanted: bool,
-}
-
-#[derive(Debug)]
-struct Pending {
-    begun: Instant,
-    answer: Receiver<Result<Usage, AskError>>,
-    was_said: bool,
+    last: Option<Answer>,
+    /// Since when an answer is waited for.
+    waits: Option<Instant>,
+    is_wanted: bool,
 }
 
 /// Asks file systems that may hang.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SlowMounts {
-    /// When this collection began.
-    begun: Option<Instant>,
     known: HashMap<Key, Known>,
+    jobs: Vec<Job>,
+    /// Where a file system's job stands in `jobs`.
+    places: HashMap<Key, usize>,
+    /// Servers of which it was said that they do not answer.
+    silent: HashSet<Server>,
+    work: Arc<Mutex<Work>>,
+    answers: Receiver<(Job, Answer)>,
+    answer: Sender<(Job, Answer)>,
+}
+
+impl Default for SlowMounts {
+    fn default() -> Self {
+        let (answer, answers) = channel();
+        Self {
+            known: HashMap::new(),
+            jobs: Vec::new(),
+            places: HashMap::new(),
+            silent: HashSet::new(),
+            work: Arc::default(),
+            answers,
+            answer,
+        }
+    }
 }
 
 impl SlowMounts {
     /// Begins a collection.
     pub(super) fn begin(&mut self) {
-        self.begun = Some(Instant::now());
+        self.take_answers();
         for known in self.known.values_mut() {
-            known.wanted = false;
+            known.is_wanted = false;
         }
+        self.jobs.clear();
+        self.places.clear();
     }
 
-    /// Asks a mount, if its device is not being asked already.
-    pub(super) fn ask(&mut self, process: &Arc<Process>, mount: &Arc<Listed>) {
-        if let Some(known) = self.known.get_mut(&mount.key)
-            && known.wanted
-        {
+    /// Says that a mount is to be asked at this collection.
+    pub(super) fn want(&mut self, process: &Arc<Process>, mount: &Arc<Listed>) {
+        let place = (Arc::clone(process), Arc::clone(mount));
+        if let Some(&at) = self.places.get(&mount.key) {
+            self.jobs[at].places.push(place);
             return;
-        }
-        let mut under_way = 0;
-        let mut is_asked = false;
-        for (key, known) in &mut self.known {
-            // An answer that came since makes room.
-            known.take_answer(Duration::ZERO);
-            if let Some(pending) = &known.pending {
-                under_way += 1;
-                // Several folders of one device are asked side by side; what hangs from before
-                // keeps all of them from it.
-                is_asked |= key.device == mount.key.device && Some(pending.begun) < self.begun;
-            }
         }
         let known = self.known.entry(mount.key.clone()).or_default();
-        known.wanted = true;
-        if is_asked {
-            return;
+        known.is_wanted = true;
+        self.places.insert(mount.key.clone(), self.jobs.len());
+        self.jobs.push(Job {
+            key: mount.key.clone(),
+            server: mount.server,
+            places: vec![place],
+        });
+    }
+
+    /// Asks what is wanted, waits for answers, though not for long, and forgets what is not wanted.
+    pub(super) fn settle(&mut self) {
+        self.take_answers();
+        let now = Instant::now();
+        let mut asked = 0;
+        for job in &self.jobs {
+            let known = self.known.entry(job.key.clone()).or_default();
+            known.waits.get_or_insert(now);
         }
-        if under_way >= MOST_THREADS {
-            known.last = Some(Err(AskError::Failed(std::io::ErrorKind::WouldBlock.into())));
-            return;
+        {
+            let mut work = lock(&self.work);
+            // What hangs keeps its server's others from being asked.
+            let hangs: Vec<Server> = work.begun.values().map(|(_, of)| *of).collect();
+            let jobs = self.jobs.drain(..);
+            work.queue = jobs.filter(|job| !hangs.contains(&job.server)).collect();
+            asked += work.queue.len();
+            let room = MOST_THREADS.saturating_sub(work.threads);
+            for _ in 0..asked.min(MOST_NEW).min(room) {
+                self.begin_thread(&mut work);
+            }
         }
-        let (sender, answer) = channel();
-        let (process, mount) = (Arc::clone(process), Arc::clone(mount));
+        let deadline = now + WAIT;
+        while asked > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok((job, answer)) = self.answers.recv_timeout(left) else {
+                break;
+            };
+            // Of an earlier collection there is none that would count: its server is not asked.
+            asked -= 1;
+            self.take(&job, answer);
+        }
+        let work = lock(&self.work);
+        self.known
+            .retain(|key, known| known.is_wanted || work.begun.contains_key(key));
+    }
+
+    fn begin_thread(&self, work: &mut Work) {
+        let (shared, answer) = (Arc::clone(&self.work), self.answer.clone());
         let thread = thread::Builder::new().name("slow-mount".to_owned());
         let begun = thread.spawn(move || {
-            // Nobody may wait for it any more.
-            let _ = sender.send(Root::open(&process).and_then(|root| ask(&root, &mount)));
+            loop {
+                let job = {
+                    let mut work = lock(&shared);
+                    match work.next() {
+                        Some(job) => job,
+                        None => {
+                            work.threads -= 1;
+                            return;
+                        }
+                    }
+                };
+                let found = job.run();
+                lock(&shared).begun.remove(&job.key);
+                // Nobody may wait for it any more.
+                let _ = answer.send((job, found));
+            }
         });
         match begun {
-            Ok(_) => {
-                known.pending = Some(Pending {
-                    begun: Instant::now(),
-                    answer,
-                    was_said: false,
-                });
-            }
-            Err(error) => known.last = Some(Err(AskError::Failed(error))),
+            Ok(_) => work.threads += 1,
+            Err(error) => debug!(%error, "no thread to ask a file system"),
         }
     }
 
-    /// Waits for what was asked, though not for long, and forgets what nobody asked for.
-    pub(super) fn settle(&mut self) {
-        let deadline = Instant::now() + WAIT;
-        for known in self.known.values_mut() {
-            // What hung before is not waited for again.
-            let is_fresh = |pending: &Pending| pending.begun.elapsed() < WAIT;
-            if known.pending.as_ref().is_some_and(is_fresh) {
-                known.take_answer(deadline.saturating_duration_since(Instant::now()));
-            }
+    fn take_answers(&mut self) {
+        while let Ok((job, answer)) = self.answers.try_recv() {
+            self.take(&job, answer);
         }
-        self.known
-            .retain(|_, known| known.wanted || known.pending.is_some());
+    }
+
+    fn take(&mut self, job: &Job, answer: Answer) {
+        self.silent.remove(&job.server);
+        if let Some(known) = self.known.get_mut(&job.key) {
+            known.last = Some(answer);
+            known.waits = None;
+        }
     }
 
     /// Puts what is known of a mount into `usage`, `None` where its file system fails or does not
@@ -124,48 +228,11 @@ impl SlowMounts {
     /// been asked for the first time, and never where the mount is gone, has no room of its own or
     /// may not be looked at.
     pub(super) fn fill(&mut self, mount: &Listed, usage: &mut Option<Usage>) -> bool {
-        if self.hangs(mount.key.device, mount) {
-            return true;
-        }
-        match self
-            .known
-            .get(&mount.key)
-            .and_then(|known| known.last.as_ref())
-        {
-            Some(Ok(known)) => *usage = Some(*known),
-            Some(Err(AskError::Failed(_))) => {}
-            None | Some(Err(AskError::Gone | AskError::Roomless | AskError::Denied)) => {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// How many file systems fail or do not answer.
-    pub(super) fn failed(&self) -> u64 {
-        let fails = |known: &&Known| match &known.pending {
-            Some(pending) => pending.begun.elapsed() > TIMEOUT,
-            None => matches!(known.last, Some(Err(AskError::Failed(_)))),
+        let Some(known) = self.known.get(&mount.key) else {
+            return false;
         };
-        self.known.values().filter(fails).count() as u64
-    }
-
-    /// How many may not be looked at.
-    pub(super) fn denied(&self) -> u64 {
-        let is_denied = |known: &&Known| {
-            known.pending.is_none() && matches!(known.last, Some(Err(AskError::Denied)))
-        };
-        self.known.values().filter(is_denied).count() as u64
-    }
-
-    /// Whether a device has been asked for too long.
-    fn hangs(&mut self, device: Device, mount: &Listed) -> bool {
-        let late = self.known.iter_mut().find_map(|(key, known)| {
-            let pending = known.pending.as_mut()?;
-            (key.device == device && pending.begun.elapsed() > TIMEOUT).then_some(pending)
-        });
-        if let Some(pending) = late {
-            if !std::mem::replace(&mut pending.was_said, true) {
+        if known.is_late() {
+            if self.silent.insert(mount.server) {
                 warn!(
                     mountpoint = %String::from_utf8_lossy(&mount.point),
                     device = %String::from_utf8_lossy(&mount.source),
@@ -175,27 +242,44 @@ impl SlowMounts {
             }
             return true;
         }
-        false
+        match &known.last {
+            Some(Ok(known)) => *usage = Some(*known),
+            Some(Err(AskError::Failed(_))) => {}
+            None
+            | Some(Err(
+                AskError::Gone | AskError::Roomless | AskError::Denied | AskError::Unreachable(_),
+            )) => return false,
+        }
+        true
+    }
+
+    /// How many file systems fail or do not answer.
+    pub(super) fn failed(&self) -> u64 {
+        self.count(|known| known.is_late() || matches!(known.last, Some(Err(AskError::Failed(_)))))
+    }
+
+    /// How many may not be looked at, or cannot be reached.
+    pub(super) fn denied(&self) -> u64 {
+        self.count(|known| {
+            let last = &known.last;
+            let is_denied = matches!(last, Some(Err(AskError::Denied | AskError::Unreachable(_))));
+            is_denied && !known.is_late()
+        })
+    }
+
+    fn count(&self, is_counted: fn(&Known) -> bool) -> u64 {
+        let wanted = self.known.values().filter(|known| known.is_wanted);
+        wanted.filter(|known| is_counted(known)).count() as u64
     }
 }
 
 impl Known {
-    /// Takes the answer, if it is there within `wait`.
-    fn take_answer(&mut self, wait: Duration) {
-        let Some(pending) = &self.pending else {
-            return;
-        };
-        match pending.answer.recv_timeout(wait) {
-            Ok(answer) => {
-                self.last = Some(answer);
-                self.pending = None;
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            // The thread panicked.
-            Err(RecvTimeoutError::Disconnected) => {
-                self.last = Some(Err(AskError::Failed(std::io::ErrorKind::Other.into())));
-                self.pending = None;
-            }
-        }
+    /// Whether an answer has been waited for too long.
+    fn is_late(&self) -> bool {
+        self.waits.is_some_and(|since| since.elapsed() > TIMEOUT)
     }
+}
+
+fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
+    work.lock().unwrap_or_else(PoisonError::into_inner)
 }

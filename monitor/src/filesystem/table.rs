@@ -5,7 +5,8 @@
 //! so that its path leads elsewhere. That a mount of a single file is none shows only when it is
 //! opened ([`ask`](super::ask)).
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use regex_lite::Regex;
 
@@ -75,6 +76,16 @@ const PROMPT: &[&[u8]] = &[
 /// other bound.
 pub const MOST: usize = 128;
 
+/// Most mounts of one container that are looked at, single files among them.
+const MOST_LOOKED_AT: usize = MOST * 8;
+
+/// Longest mount point, in bytes: nothing opens a longer path (`PATH_MAX` of
+/// `include/uapi/linux/limits.h`, which counts the zero at its end).
+const LONGEST_POINT: usize = 4095;
+
+/// Longest value of a label, in bytes.
+const LONGEST_LABEL: usize = 1024;
+
 /// What is left out.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -135,6 +146,17 @@ pub struct Key {
     pub root: Option<Box<[u8]>>,
 }
 
+/// Whom a mount may have to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Server {
+    /// Nobody.
+    Nobody,
+    /// Who serves the file system of this device.
+    Of(Device),
+    /// Who serves the layers of images that are fetched when they are read.
+    OfLayers,
+}
+
 /// A mount that is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -152,30 +174,77 @@ pub struct Listed {
     pub labels: Tail,
     /// Whether nothing can be written through it.
     pub readonly: bool,
-    /// Whether it answers without waiting for anyone.
-    pub is_prompt: bool,
+    /// Whom asking it may have to wait for.
+    pub server: Server,
     /// Whether the kernel shows files of it under the device number of the mount.
     pub has_own_device: bool,
 }
 
-/// The mounts of a container that are published, in the order of its `mountinfo`, and how many
-/// more there are.
+impl Listed {
+    /// Whether it answers without waiting for anyone.
+    pub fn is_prompt(&self) -> bool {
+        self.server == Server::Nobody
+    }
+}
+
+/// Places of the host where file systems are mounted that may wait for a server or a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlowPlaces(Vec<Box<[u8]>>);
+
+impl SlowPlaces {
+    /// Those in the `mountinfo` of a process of the host.
+    ///
+    /// # Errors
+    /// The text is not understood.
+    pub fn of(text: &[u8]) -> Result<Self, ParseError> {
+        let mut places = Vec::new();
+        mountinfo::parse(text, |mount| {
+            if !PROMPT.contains(&&*mount.fs_type) {
+                places.push(mount.point.as_ref().into());
+            }
+        })?;
+        Ok(Self(places))
+    }
+
+    /// Whether an overlay has a layer in one of them.
+    fn has_layer_of(&self, mount: &Mount<'_>) -> bool {
+        !self.0.is_empty()
+            && mount.layers().any(|layer| {
+                let mut places = self.0.iter();
+                places.any(|place| is_below(&layer, place))
+            })
+    }
+}
+
+/// Whether `path` is `folder` or below it.
+fn is_below(path: &[u8], folder: &[u8]) -> bool {
+    let folder = folder.strip_suffix(b"/").unwrap_or(folder);
+    let rest = path.strip_prefix(folder);
+    rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+}
+
+/// The mounts of a container that are worth a look, in the order of its `mountinfo`, and how many
+/// more there are. Single files are among them. `slow` are places of the host.
 ///
 /// # Errors
 /// The text is not understood.
-pub fn listed(text: &[u8], rules: &Rules) -> Result<(Vec<Listed>, u64), ParseError> {
+pub fn listed(
+    text: &[u8],
+    rules: &Rules,
+    slow: &SlowPlaces,
+) -> Result<(Vec<Listed>, u64), ParseError> {
     let mut mounts = Vec::new();
     mountinfo::parse(text, |mount| mounts.push(mount))?;
-    let tree = Tree::new(&mounts);
+    let tree = Tree::new(&mounts, slow);
     let mut found = Vec::new();
     let mut more = 0;
     // Names that are no UTF-8 may look alike.
     let mut taken = HashSet::new();
     for (at, mount) in mounts.iter().enumerate() {
-        if rules.leaves_out(mount) || !tree.is_visible(at) {
+        if mount.point.len() > LONGEST_POINT || rules.leaves_out(mount) || !tree.is_visible(at) {
             continue;
         }
-        if found.len() == MOST {
+        if found.len() == MOST_LOOKED_AT {
             more += 1;
             continue;
         }
@@ -195,7 +264,7 @@ pub fn listed(text: &[u8], rules: &Rules) -> Result<(Vec<Listed>, u64), ParseErr
             fs_type: mount.fs_type.as_ref().into(),
             labels,
             readonly: mount.is_readonly(),
-            is_prompt: tree.is_prompt(at),
+            server: tree.server(at),
             has_own_device: &*mount.fs_type != b"btrfs" && &*mount.fs_type != b"overlay",
         });
     }
@@ -203,12 +272,20 @@ pub fn listed(text: &[u8], rules: &Rules) -> Result<(Vec<Listed>, u64), ParseErr
 }
 
 fn labels(mount: &Mount<'_>) -> Tail {
-    let text = String::from_utf8_lossy;
     Tail::labels([
-        ("mountpoint", &*text(&mount.point)),
-        ("device", &*text(&mount.source)),
-        ("fstype", &*text(&mount.fs_type)),
+        ("mountpoint", &*label(&mount.point)),
+        ("device", &*label(&mount.source)),
+        ("fstype", &*label(&mount.fs_type)),
     ])
+}
+
+/// A text as the value of a label, without what is too much of it.
+fn label(text: &[u8]) -> Cow<'_, str> {
+    if text.len() <= LONGEST_LABEL {
+        return String::from_utf8_lossy(text);
+    }
+    let shown = String::from_utf8_lossy(&text[..LONGEST_LABEL]);
+    Cow::Owned(format!("{shown}…"))
 }
 
 /// Whether the size of a file system depends on the folder that is asked: project quotas do that,
@@ -228,13 +305,15 @@ struct Tree<'m, 'a> {
     by_id: HashMap<u64, usize>,
     /// Mounts by what they are mounted on and where; of several at one place the last one.
     children: HashMap<(u64, &'m [u8]), usize>,
-    /// Places where something is mounted.
+    /// Places where something is mounted, and how long their names are.
     points: HashSet<&'m [u8]>,
+    lengths: BTreeSet<usize>,
     root: Option<usize>,
+    slow: &'m SlowPlaces,
 }
 
 impl<'m, 'a> Tree<'m, 'a> {
-    fn new(mounts: &'m [Mount<'a>]) -> Self {
+    fn new(mounts: &'m [Mount<'a>], slow: &'m SlowPlaces) -> Self {
         let by_id: HashMap<u64, usize> = mounts.iter().map(|mount| mount.id).zip(0..).collect();
         let is_top =
             |mount: &&Mount<'_>| mount.parent == mount.id || !by_id.contains_key(&mount.parent);
@@ -246,6 +325,8 @@ impl<'m, 'a> Tree<'m, 'a> {
                 .map(|(mount, at)| ((mount.parent, &*mount.point), at))
                 .collect(),
             points: mounts.iter().map(|mount| &*mount.point).collect(),
+            lengths: mounts.iter().map(|mount| mount.point.len()).collect(),
+            slow,
             root: mounts
                 .iter()
                 .position(|mount| &*mount.point == b"/" && is_top(&mount)),
@@ -261,8 +342,9 @@ impl<'m, 'a> Tree<'m, 'a> {
             return true;
         };
         let point = &*self.mounts[at].point;
-        let ends = (1..=point.len()).filter(|&end| end == point.len() || point[end] == b'/');
-        for end in ends {
+        let ends = self.lengths.range(1..=point.len());
+        let is_end = |end: &&usize| **end == point.len() || point[**end] == b'/';
+        for &end in ends.filter(is_end) {
             let prefix = &point[..end];
             if !self.points.contains(prefix) || prefix == b"/" {
                 continue;
@@ -286,18 +368,22 @@ impl<'m, 'a> Tree<'m, 'a> {
         at
     }
 
-    /// Whether neither a mount nor any on the way to it waits for someone.
-    fn is_prompt(&self, mut at: usize) -> bool {
+    /// Whom a mount, or one on the way to it, waits for.
+    fn server(&self, mut at: usize) -> Server {
         for _ in self.mounts {
-            if !PROMPT.contains(&&*self.mounts[at].fs_type) {
-                return false;
+            let mount = &self.mounts[at];
+            if !PROMPT.contains(&&*mount.fs_type) {
+                return Server::Of(mount.device);
             }
-            match self.by_id.get(&self.mounts[at].parent) {
+            if &*mount.fs_type == b"overlay" && self.slow.has_layer_of(mount) {
+                return Server::OfLayers;
+            }
+            match self.by_id.get(&mount.parent) {
                 Some(&parent) if parent != at => at = parent,
                 _ => break,
             }
         }
-        true
+        Server::Nobody
     }
 }
 

@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::upper::open_on_host;
 use crate::filesystem::Usage;
-use crate::filesystem::table::{Listed, Rules, TYPES_EXCLUDE, listed};
+use crate::filesystem::table::{Listed, Rules, SlowPlaces, TYPES_EXCLUDE, listed};
 use crate::metrics::Tail;
 use crate::procfs::Process;
 use crate::procfs::mountinfo::Device;
@@ -48,7 +48,13 @@ impl Holders {
         self.found.clear();
         let read = self.init.read_records(c"mountinfo", &mut self.buffer);
         let rules = Rules::new("", TYPES_EXCLUDE);
-        let mounts = read.map(|()| listed(&self.buffer, &rules.unwrap_or_default()));
+        let mounts = read.map(|()| {
+            listed(
+                &self.buffer,
+                &rules.unwrap_or_default(),
+                &SlowPlaces::default(),
+            )
+        });
         self.mounts = match mounts {
             Ok(Ok((mounts, _))) => mounts,
             Ok(Err(error)) => {
@@ -66,7 +72,7 @@ impl Holders {
     pub(super) fn of(&mut self, path: &[u8]) -> Option<Holder> {
         let above = |mount: &&Listed| is_below(path, &mount.point);
         let nearest = self.mounts.iter().filter(above);
-        if !nearest.max_by_key(|mount| mount.point.len())?.is_prompt {
+        if !nearest.max_by_key(|mount| mount.point.len())?.is_prompt() {
             return None;
         }
         let folder = open_on_host(&self.init, path).ok()?;
@@ -80,7 +86,7 @@ impl Holders {
         }
         let mut mounts = self.mounts.iter();
         // A link may have led elsewhere than the path says.
-        let mount = mounts.find(|mount| mount.key.device == device && mount.is_prompt)?;
+        let mount = mounts.find(|mount| mount.key.device == device && mount.is_prompt())?;
         let source = String::from_utf8_lossy(&mount.source);
         let holder = Holder {
             label: Arc::new(Tail::label("device", &source)),

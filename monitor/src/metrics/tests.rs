@@ -13,7 +13,7 @@ use super::{
     Schema, SocketsRow, Tail, TransitionRow, render_containers, render_namespaces, tables,
 };
 use crate::disk::{DeviceLabels, Traffic};
-use crate::filesystem::table::listed;
+use crate::filesystem::table::{SlowPlaces, listed};
 use crate::filesystem::{MountSample, Rules, Usage};
 use crate::layer::Scan;
 use crate::layer::walk::Totals;
@@ -146,7 +146,7 @@ fn sockets() -> ContainerSockets {
 fn mounts() -> Vec<MountSample> {
     let text = b"1 0 8:1 / /data ro - ext4 /dev/sda1 rw\n\
         2 0 0:9 / /nfs\\040a\\042 rw - nfs4 server:/a rw\n";
-    let (mounts, _) = listed(text, &Rules::default()).unwrap();
+    let (mounts, _) = listed(text, &Rules::default(), &SlowPlaces::default()).unwrap();
     let usage = Usage {
         size: 1 << 40,
         free: 4096,

@@ -63,6 +63,21 @@ impl Mount<'_> {
     }
 }
 
+impl Mount<'_> {
+    /// The folders that an overlayfs is made of, as it was told of them (fs/overlayfs/params.c).
+    pub fn layers(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
+        const NAMES: [&[u8]; 4] = [b"lowerdir", b"lowerdir+", b"datadir+", b"upperdir"];
+        options(self.super_options)
+            .filter_map(|option| {
+                let at = memchr::memchr(b'=', option)?;
+                NAMES.contains(&&option[..at]).then(|| &option[at + 1..])
+            })
+            .flat_map(|value| list(value, b':'))
+            .filter(|layer| !layer.is_empty())
+            .map(unescape)
+    }
+}
+
 /// Whether `options` has `name`, alone or with a value.
 pub fn has_option(options_text: &[u8], name: &[u8]) -> bool {
     options(options_text).any(|option| {
@@ -74,9 +89,14 @@ pub fn has_option(options_text: &[u8], name: &[u8]) -> bool {
 
 /// The options of a list; a comma behind a backslash belongs to the option.
 fn options(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list(text, b',')
+}
+
+/// What stands between separators; one behind a backslash is none.
+fn list(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut escaped = false;
     text.split(move |&byte| {
-        let ends = byte == b',' && !escaped;
+        let ends = byte == separator && !escaped;
         escaped = byte == b'\\' && !escaped;
         ends
     })

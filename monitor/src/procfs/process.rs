@@ -172,6 +172,20 @@ impl Process {
         namespace_inode(&self.dir, c"ns/mnt", b"mnt:[")
     }
 
+    /// A descriptor of the process's mount namespace, for a short visit: as long as it is open
+    /// none of its file systems can be unmounted.
+    ///
+    /// # Errors
+    /// As [`Process::netns_inode`].
+    pub fn open_mount_namespace(&self) -> io::Result<OwnedFd> {
+        Ok(openat(
+            &self.dir,
+            c"ns/mnt",
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?)
+    }
+
     /// A descriptor of the process's cgroup namespace, for a short visit.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! A file system served by this process (FUSE, `include/uapi/linux/fuse.h`), which hangs until it
-//! is told to answer: what a server that went away looks like to who asks for its size.
+//! is told to answer: what a server that went away looks like to who asks for its size. There are
+//! folders in it, called by numbers.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -22,6 +23,7 @@ pub const BLOCKS: u64 = 1_000;
 /// Free ones, and those for all.
 pub const FREE: u64 = 400;
 
+const LOOKUP: u32 = 1;
 const GETATTR: u32 = 3;
 const STATFS: u32 = 17;
 const INIT: u32 = 26;
@@ -74,18 +76,24 @@ impl Fuse {
 
     /// Answers from now on, also what waits.
     pub fn answer(&mut self) {
+        self.ends.store(false, Ordering::Relaxed);
         let (device, ends) = (Arc::clone(&self.device), Arc::clone(&self.ends));
         self.server = Some(std::thread::spawn(move || serve(&device, &ends)));
     }
-}
 
-impl Drop for Fuse {
-    fn drop(&mut self) {
+    /// Hangs again.
+    pub fn hang(&mut self) {
         self.ends.store(true, Ordering::Relaxed);
         if let Some(server) = self.server.take() {
             // It has no panic of its own worth another one.
             server.join().ok();
         }
+    }
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        self.hang();
     }
 }
 
@@ -99,7 +107,11 @@ fn serve(mut device: &File, ends: &AtomicBool) {
                 let (error, body) = match word(4) {
                     INIT => (0, init()),
                     STATFS => (0, statfs()),
-                    GETATTR => (0, attributes()),
+                    GETATTR => (0, attributes(word(16))),
+                    LOOKUP => match number(&request[40..length]) {
+                        Some(number) => (0, entry(number + ROOT + 1)),
+                        None => (-libc::ENOENT, Vec::new()),
+                    },
                     _ => (-libc::ENOSYS, Vec::new()),
                 };
                 let length = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
@@ -136,11 +148,35 @@ fn statfs() -> Vec<u8> {
     out
 }
 
-/// `struct fuse_attr_out` of the root folder.
-fn attributes() -> Vec<u8> {
-    let mut out = vec![0; 104];
-    out[16..24].copy_from_slice(&1u64.to_ne_bytes());
-    out[76..80].copy_from_slice(&(libc::S_IFDIR | 0o755).to_ne_bytes());
-    out[80..84].copy_from_slice(&2u32.to_ne_bytes());
+/// The number of the root folder; others follow it.
+const ROOT: u32 = 1;
+
+/// The number that a folder's name is.
+fn number(name: &[u8]) -> Option<u32> {
+    let name = std::ffi::CStr::from_bytes_until_nul(name).ok()?;
+    name.to_str().ok()?.parse().ok()
+}
+
+/// `struct fuse_entry_out` of a folder, and how long it is that: for a minute.
+fn entry(node: u32) -> Vec<u8> {
+    let mut out = vec![0; 40];
+    out[0..4].copy_from_slice(&node.to_ne_bytes());
+    out[16] = 60;
+    out[24] = 60;
+    out.extend(attribute(node));
+    out
+}
+
+/// `struct fuse_attr_out` of a folder.
+fn attributes(node: u32) -> Vec<u8> {
+    [vec![0; 16], attribute(node)].concat()
+}
+
+/// `struct fuse_attr` of a folder.
+fn attribute(node: u32) -> Vec<u8> {
+    let mut out = vec![0; 88];
+    out[0..4].copy_from_slice(&node.to_ne_bytes());
+    out[60..64].copy_from_slice(&(libc::S_IFDIR | 0o755).to_ne_bytes());
+    out[64..68].copy_from_slice(&2u32.to_ne_bytes());
     out
 }

@@ -77,3 +77,99 @@ fn a_hanging_mount_delays_no_scrape() -> Result<()> {
     monitor.stop()?;
     Ok(())
 }
+
+/// Many folders of one server are asked side by side, and few at a time: none of them is an error
+/// as long as it answers, all are when it does not, and what another one serves goes on.
+#[test]
+fn folders_of_one_server() -> Result<()> {
+    testkit::require!(crate::needs(), testkit::require::fuse());
+    const FOLDERS: usize = 80;
+    let scene = Scene::new(
+        "cmfsfolders",
+        "mkdir fuse other fine; mount -t tmpfs -o size=1m t fine
+         i=0; while [ $i -lt 80 ]; do mkdir fine/$i; i=$((i + 1)); done",
+    )?;
+    let mut fuse = Fuse::mount(scene.netns.pid(), &scene.path("fuse"))?;
+    let mut other = Fuse::mount(scene.netns.pid(), &scene.path("other"))?;
+    fuse.answer();
+    other.answer();
+    scene.run("i=0; while [ $i -lt 80 ]; do mount --bind fuse/$i fine/$i; i=$((i + 1)); done")?;
+    let errors = |metrics: &Metrics| scene.values(metrics, "device_error");
+    let of_fuse = |metrics: &Metrics, value: f64| {
+        let errors = errors(metrics);
+        let folders = errors
+            .iter()
+            .filter(|(point, _)| point.starts_with("fine/"));
+        folders.filter(|(_, error)| **error == value).count()
+    };
+    let monitor = scene.monitor(&[])?;
+    // Every scrape from the first on: an answer may come later, and is no error until then.
+    for _ in 0..5 {
+        ensure!(of_fuse(&monitor.metrics()?, 1.0) == 0);
+    }
+    let metrics = eventually(&monitor, crate::SOON, "all answers", |metrics| {
+        of_fuse(metrics, 0.0) == FOLDERS
+    })?;
+    let sizes = scene.values(&metrics, "size_bytes");
+    ensure!(sizes.len() == FOLDERS + 3, "{sizes:?}");
+    let threads = metrics.value("process_threads", &[])?;
+
+    fuse.hang();
+    let metrics = eventually(&monitor, Duration::from_secs(20), "errors", |metrics| {
+        of_fuse(metrics, 1.0) == FOLDERS
+    })?;
+    let now = metrics.value("process_threads", &[])?;
+    ensure!(now <= threads + 5.0, "{threads} threads, then {now}");
+    ensure!(
+        errors(&metrics).get("other") == Some(&0.0),
+        "{:?}",
+        errors(&metrics)
+    );
+    let sizes = scene.values(&metrics, "size_bytes");
+    ensure!(sizes.len() == 2, "{sizes:?}");
+    let said = monitor.log();
+    let said = said.iter().filter(|line| line.contains("does not answer"));
+    ensure!(said.count() == 1, "{:?}", monitor.log());
+
+    fuse.answer();
+    eventually(&monitor, crate::SOON, "answers again", |metrics| {
+        of_fuse(metrics, 0.0) == FOLDERS
+    })?;
+    monitor.stop()?;
+    Ok(())
+}
+
+/// A container ends while its file system is asked: that is nobody's error from then on.
+#[test]
+fn a_container_that_ends_meanwhile() -> Result<()> {
+    testkit::require!(crate::needs(), testkit::require::fuse());
+    let scene = Scene::new("cmfsstays", "mkdir fine; mount -t tmpfs -o size=1m t fine")?;
+    let monitor = scene.monitor(&["--container-include=container=~\"cmfs(stays|ends)\""])?;
+    {
+        let ends = Scene::new("cmfsends", "mkdir fuse")?;
+        let mut fuse = Fuse::mount(ends.netns.pid(), &ends.path("fuse"))?;
+        eventually(&monitor, Duration::from_secs(20), "an error", |metrics| {
+            ends.values(metrics, "device_error").get("fuse") == Some(&1.0)
+        })?;
+        fuse.answer();
+    }
+    let errors = |metrics: &Metrics| {
+        let labels = [("collector", "filesystem")];
+        metrics.value("container_monitor_sample_errors_total", &labels)
+    };
+    let metrics = eventually(&monitor, crate::SOON, "it is forgotten", |metrics| {
+        metrics
+            .matching(
+                "container_filesystem_device_error",
+                &[("container", "cmfsends")],
+            )
+            .is_empty()
+    })?;
+    let before = errors(&metrics)?;
+    for _ in 0..3 {
+        let now = errors(&monitor.metrics()?)?;
+        ensure!(now == before, "{now} errors, {before} before");
+    }
+    monitor.stop()?;
+    Ok(())
+}

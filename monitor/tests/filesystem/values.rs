@@ -133,6 +133,18 @@ fn mount_points_of_any_name() -> Result<()> {
     let sizes = scene.values(&metrics, "size_bytes");
     ensure!(sizes.get("new") == Some(&(9.0 * 1048576.0)), "{sizes:?}");
     ensure!(!sizes.contains_key("plain/below"), "{sizes:?}");
+    // What is mounted stays as it is, and is written to no more, or elsewhere.
+    scene.run("mount -o remount,ro,bind plain && mount -o remount,ro new")?;
+    let readonly = scene.values(&monitor.metrics()?, "readonly");
+    ensure!(
+        readonly.get("plain") == Some(&1.0) && readonly.get("new") == Some(&1.0),
+        "{readonly:?}"
+    );
+    scene.run("mkdir moved && mount --move new moved")?;
+    let gone = scene.values(&monitor.metrics()?, "size_bytes");
+    ensure!(!gone.contains_key("new"), "{gone:?}");
+    let sizes = scene.values(&monitor.metrics()?, "size_bytes");
+    ensure!(sizes.get("moved") == Some(&(9.0 * 1048576.0)), "{sizes:?}");
     monitor.stop()?;
     Ok(())
 }

@@ -2,7 +2,12 @@
 
 use proptest::prelude::{any, prop, proptest};
 
-use super::{Listed, MOST, Rules, listed};
+use super::{LONGEST_LABEL, Listed, MOST_LOOKED_AT, Rules, Server, SlowPlaces};
+use crate::procfs::ParseError;
+
+fn listed(text: &[u8], rules: &Rules) -> Result<(Vec<Listed>, u64), ParseError> {
+    super::listed(text, rules, &SlowPlaces::default())
+}
 
 /// A pod's container: what a kubelet and a runtime mount into it, and what its owner wants.
 const POD: &[u8] = b"\
@@ -43,7 +48,7 @@ fn what_an_owner_mounted_is_listed() {
         ]
     );
     assert_eq!(left_out, 0);
-    let prompt: Vec<bool> = mounts.iter().map(|mount| mount.is_prompt).collect();
+    let prompt: Vec<bool> = mounts.iter().map(|mount| mount.is_prompt()).collect();
     assert_eq!(prompt, [true, true, true, true, false, false]);
     let readonly: Vec<bool> = mounts.iter().map(|mount| mount.readonly).collect();
     assert_eq!(readonly, [false, false, true, false, false, false]);
@@ -52,6 +57,52 @@ fn what_an_owner_mounted_is_listed() {
     assert_eq!(mounts[1].key, mounts[2].key);
     assert!(mounts[3].key.root.is_some() && mounts[4].key.root.is_some());
     assert_eq!(mounts[2].key.root, None);
+}
+
+/// Who waits for whom: what is mounted on a share waits for its server too, and so does a
+/// container whose image is fetched by a program of the host when it is read.
+#[test]
+fn whom_a_mount_waits_for() {
+    let (mounts, _) = listed(POD, &Rules::default()).unwrap();
+    assert_eq!(mounts[3].server, Server::Nobody);
+    assert!(matches!(mounts[4].server, Server::Of(device) if device.minor == 68));
+    assert_eq!(mounts[5].server, mounts[4].server);
+    let host = b"1 0 8:1 / / rw - ext4 /dev/a rw\n\
+2 1 0:90 / /var/lib/lazy/7/fs rw - fuse.lazy lazy rw\n";
+    let slow = SlowPlaces::of(host).unwrap();
+    let servers = |lower: &str| {
+        let text = format!(
+            "1 0 0:57 / / rw - overlay overlay rw,lowerdir={lower},upperdir=/u\n\
+             2 1 0:60 / /data rw - tmpfs tmpfs rw\n"
+        );
+        let (mounts, _) = super::listed(text.as_bytes(), &Rules::default(), &slow).unwrap();
+        mounts[0].server
+    };
+    assert_eq!(servers("/a:/var/lib/lazy/7/fs"), Server::OfLayers);
+    assert_eq!(servers("/a:/var/lib/lazy/7/fs/x:/b"), Server::OfLayers);
+    assert_eq!(servers("/a,lowerdir+=/var/lib/lazy/7/fs"), Server::OfLayers);
+    assert_eq!(servers("/a:/var/lib/lazy/71/fs"), Server::Nobody);
+}
+
+/// What nothing can open is left out, what is too long is cut, and a tower of folders is not
+/// looked at floor by floor.
+#[test]
+fn names_without_end() {
+    let long = "x".repeat(200);
+    let deep = |count: usize| format!("/{long}").repeat(count);
+    let text = format!(
+        "1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / {} rw - ext4 b rw\n3 1 8:3 / {} rw - ext4 c rw\n",
+        deep(20),
+        deep(21)
+    );
+    let (mounts, _) = listed(text.as_bytes(), &Rules::default()).unwrap();
+    let ids: Vec<u64> = mounts.iter().map(|mount| mount.id).collect();
+    assert_eq!(ids, [1, 2]);
+    let labels = format!("{:?}", mounts[1].labels);
+    assert!(
+        labels.len() < LONGEST_LABEL + 200 && labels.contains('…'),
+        "{labels}"
+    );
 }
 
 #[test]
@@ -89,11 +140,11 @@ fn what_is_covered_is_not_listed() {
 fn a_container_has_only_so_many() {
     use std::fmt::Write as _;
     let mut text = String::from("1 0 8:1 / / rw - ext4 /dev/a rw\n");
-    for id in 2..MOST + 12 {
+    for id in 2..MOST_LOOKED_AT + 12 {
         writeln!(text, "{id} 1 0:{id} / /m{id} rw - tmpfs t rw").unwrap();
     }
     let (mounts, left_out) = listed(text.as_bytes(), &Rules::default()).unwrap();
-    assert_eq!((mounts.len(), left_out), (MOST, 11));
+    assert_eq!((mounts.len(), left_out), (MOST_LOOKED_AT, 11));
 }
 
 /// Two names that are no UTF-8 and look alike are one series.

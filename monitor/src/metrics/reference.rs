@@ -222,14 +222,17 @@ too. Left out are mounts of single files (`/etc/resolv.conf`, secrets), what a r
 `/proc`, `/sys` and `/dev` (but for `/dev/shm`), the token of a service account, file systems \
 without blocks, what another mount covers, what may not be looked at (a FUSE without \
 `allow_other`), and the types of `--collector.filesystem.fs-types-exclude`: the kernel's own, and \
-`overlay`, since the size of a container's root is that of the disk that all images lie on. Of a container with more than 128 \
-mounts the first 128 are published (`container_monitor_series_dropped_total` counts the others).
+`overlay`, since the size of a container's root is that of the disk that all images lie on; and \
+images that are full by nature (`squashfs`, `erofs`, `iso9660`). Of a container with more than 128 \
+mounts the first 128 are published (`container_monitor_series_dropped_total` counts the others), \
+and of names the first 1,024 bytes.
 
 File systems of a server or a program (NFS, CIFS, Ceph, FUSE and all that are not known to answer \
-at once) are asked on threads of their own, and no scrape waits for them longer than 20 ms. One \
+at once) are asked on threads of their own, and no scrape waits for them longer than 20 ms; so is all that lies below \
+one of them, and what containers have whose image is fetched by such a program when it is read. One \
 that is slow shows the answer to the scrape before; one that has not answered for five seconds has \
-`container_filesystem_device_error` 1 and no size, and is not asked again before it has. Bytes of a \
-name that are no UTF-8 stand as U+FFFD.
+`container_filesystem_device_error` 1 and no size, and nothing more is asked of its server before \
+it has. Bytes of a name that are no UTF-8 stand as U+FFFD.
 
 ";
 

@@ -55,7 +55,8 @@ impl Asked {
         root: &mut LazyRoot<'_>,
         mount: &Listed,
     ) -> Result<Option<Usage>, Absent> {
-        if let Some(usage) = self.usage.get(&mount.key) {
+        // What may not be looked at shows nothing, whoever else may.
+        if let Some(usage) = self.usage.get(&mount.key).filter(|_| mount.is_folder) {
             return Ok(*usage);
         }
         let usage = match root.get().and_then(|root| ask(root, mount)) {

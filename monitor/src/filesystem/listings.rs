@@ -141,9 +141,14 @@ impl Listings {
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         // Whether a mount is one of a file does not change, and is looked up once.
         let mut root = LazyRoot::new(process);
-        mounts.retain(|mount| {
-            let mut check = || root.get().and_then(|root| check(root, mount));
-            !mount.is_prompt() || !matches!(check(), Err(AskError::Roomless))
+        mounts.retain_mut(|mount| {
+            let looked = if mount.is_prompt() {
+                root.get().and_then(|root| check(root, mount))
+            } else {
+                return true;
+            };
+            mount.is_folder = looked.is_ok();
+            !matches!(looked, Err(AskError::Roomless))
         });
         let more = mounts.len().saturating_sub(MOST) as u64;
         mounts.truncate(MOST);

@@ -178,6 +178,8 @@ pub struct Listed {
     pub server: Server,
     /// Whether the kernel shows files of it under the device number of the mount.
     pub has_own_device: bool,
+    /// Whether it was looked at, and is a folder.
+    pub is_folder: bool,
 }
 
 impl Listed {
@@ -265,6 +267,7 @@ pub fn listed(
             labels,
             readonly: mount.is_readonly(),
             server: tree.server(at),
+            is_folder: false,
             has_own_device: &*mount.fs_type != b"btrfs" && &*mount.fs_type != b"overlay",
         });
     }

@@ -157,12 +157,10 @@ fn number(name: &[u8]) -> Option<u32> {
     name.to_str().ok()?.parse().ok()
 }
 
-/// `struct fuse_entry_out` of a folder, and how long it is that: for a minute.
+/// `struct fuse_entry_out` of a folder, which is to be asked for each time.
 fn entry(node: u32) -> Vec<u8> {
     let mut out = vec![0; 40];
     out[0..4].copy_from_slice(&node.to_ne_bytes());
-    out[16] = 60;
-    out[24] = 60;
     out.extend(attribute(node));
     out
 }

@@ -171,3 +171,51 @@ fn a_container_that_ends_meanwhile() -> Result<()> {
     monitor.stop()?;
     Ok(())
 }
+
+/// The files of an image that a program of the host fetches when they are read: as long as it does
+/// not answer, the way to any mount of the container leads through it.
+#[test]
+fn a_lazy_image() -> Result<()> {
+    testkit::require!(crate::needs(), testkit::require::fuse());
+    /// Unmounts at last.
+    struct Mounted(std::path::PathBuf);
+    impl Drop for Mounted {
+        fn drop(&mut self) {
+            let flags = rustix::mount::UnmountFlags::DETACH;
+            if let Err(error) = rustix::mount::unmount(&self.0, flags) {
+                eprintln!("{} is left mounted: {error}", self.0.display());
+            }
+        }
+    }
+    let folder = tempfile::tempdir()?;
+    let mut fuse = Fuse::mount(std::process::id(), folder.path())?;
+    let layers = Mounted(folder.path().to_owned());
+    fuse.answer();
+    let scene = Scene::new(
+        "cmfslazy",
+        &format!(
+            "mkdir fine image; mount -t tmpfs -o size=1m t fine
+             mount -t overlay -o lowerdir={0}/1:{0}/2 overlay image
+             mount -t tmpfs -o size=2m t image/3",
+            layers.0.display()
+        ),
+    )?;
+    let other = Scene::new("cmfsplain", "mkdir fine; mount -t tmpfs -o size=3m t fine")?;
+    let monitor = scene.monitor(&["--container-include=container=~\"cmfs(lazy|plain)\""])?;
+    let is_whole = |metrics: &Metrics| scene.values(metrics, "size_bytes").contains_key("image/3");
+    eventually(&monitor, crate::SOON, "an answer", is_whole)?;
+
+    fuse.hang();
+    let errors = |metrics: &Metrics| scene.values(metrics, "device_error");
+    let metrics = eventually(&monitor, Duration::from_secs(20), "an error", |metrics| {
+        errors(metrics).get("image/3") == Some(&1.0)
+    })?;
+    let sizes = scene.values(&metrics, "size_bytes");
+    ensure!(sizes.contains_key("fine") && sizes.len() == 1, "{sizes:?}");
+    ensure!(other.values(&metrics, "size_bytes").contains_key("fine"));
+
+    fuse.answer();
+    eventually(&monitor, crate::SOON, "an answer again", is_whole)?;
+    monitor.stop()?;
+    Ok(())
+}

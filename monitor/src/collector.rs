@@ -6,8 +6,11 @@
 mod cadvisor;
 mod files;
 mod host;
+mod parts;
 mod progress;
 mod report;
+mod targets;
+mod transitions;
 
 use std::io;
 use std::sync::Arc;
@@ -19,75 +22,27 @@ use tracing::warn;
 use self::cadvisor::CadvisorSample;
 pub use self::cadvisor::{CADVISOR, Cadvisor};
 pub use self::files::{DISK_IO, FILESYSTEM, FileSamplers, WRITABLE_LAYER};
+pub use self::parts::Parts;
 pub use self::progress::Progress;
 use self::report::Errors;
-use crate::cgroups::Cgroups;
-use crate::discovery::Inventory;
-use crate::discovery::scan::{ScanMode, ScanSource};
-use crate::ebpf::{Kernel, Passes};
-use crate::limits::Limits;
-use crate::metrics::own::{OwnMetrics, OwnStatus};
-use crate::metrics::{CounterFile, Counters, Exposition, Schema};
+use self::targets::{host_target, in_place, targets};
+pub use self::transitions::TRANSITIONS;
+use crate::discovery::scan::ScanSource;
+use crate::ebpf::Kernel;
+use crate::metrics::Exposition;
+use crate::metrics::own::OwnStatus;
 use crate::netns::{Placement, Placer, visit};
-use crate::pod_labels::PodLabels;
-use crate::procfs::{ProcFs, Process};
-use crate::sampler::counters::{CounterSampler, CountersError, CountersSource, NamedTarget};
-use crate::sampler::facts::FactReader;
-use crate::sampler::namespace::Target;
+use crate::procfs::Process;
+use crate::sampler::counters::{CounterSampler, CountersError, CountersSource};
 use crate::sampler::places::HostNamespace;
-use crate::sampler::tcp_states::{Surroundings, TcpStateSampler, TcpStatesSource};
-use crate::sampler::transitions::{TransitionSample, TransitionSampler};
+use crate::sampler::tcp_states::{Surroundings, TcpStatesSource};
 use crate::snapshot::{Samples, Snapshot};
-
-/// Name of the collector of TCP state transitions.
-pub const TRANSITIONS: &str = "transitions";
 
 /// Name of the collector of TCP sockets by state.
 pub const TCP_STATES: &str = "tcp-states";
 
 /// Name under which finding and placing containers shows among the collectors.
 const DISCOVERY: &str = "discovery";
-
-/// What a [`Collector`] is made of.
-#[derive(Debug)]
-pub struct Parts {
-    /// The proc file system.
-    pub procfs: Arc<ProcFs>,
-    /// All runtimes' containers.
-    pub inventory: Arc<Inventory>,
-    /// When to scan `/proc` for containers.
-    pub scan: ScanMode,
-    /// Whether the host's own namespace is reported.
-    pub host_network: bool,
-    /// Which containers are published.
-    pub limits: Limits,
-    /// The counter files that are read.
-    pub files: Vec<CounterFile>,
-    /// Where counters go.
-    pub schema: Schema,
-    /// Whether transitions are wanted; they may still be not to be had.
-    pub wants_transitions: bool,
-    /// The attached eBPF program, where there is one.
-    pub transitions: Option<TransitionSampler>,
-    /// The programs that read the kernel's tables, where there are.
-    pub passes: Option<Passes>,
-    /// What looks at the sockets.
-    pub tcp_states: TcpStateSampler,
-    /// What the sockets are compared with.
-    pub facts: FactReader,
-    /// What asks containers' files.
-    pub file_samplers: FileSamplers,
-    /// What has cAdvisor's names, where it is wanted.
-    pub cadvisor: Option<Cadvisor>,
-    /// Whose a cgroup is.
-    pub cgroups: Cgroups,
-    /// Whether the kernel gives cookies to namespaces.
-    pub cookies: bool,
-    /// The exporter's own metrics.
-    pub own: OwnMetrics,
-    /// Which labels of pods are published.
-    pub pod_labels: Arc<PodLabels>,
-}
 
 /// Collects.
 #[derive(Debug)]
@@ -311,7 +266,7 @@ impl Collector {
                 None
             };
             let transitions = if parts.wants_transitions {
-                sample_transitions(transitions, placement, *host, cgroups, errors, status)
+                transitions::sample(transitions, placement, *host, cgroups, errors, status)
             } else {
                 None
             };
@@ -343,25 +298,10 @@ impl Collector {
         let looked = looked.or_else(|| later.map(|around| tcp_states.look(around)));
         report::counters_source(counters.source(), status);
         if tcp_states.source() != TcpStatesSource::Off {
-            let failed = match looked {
-                Some(Ok(())) => {
-                    tcp_states.compare(looked_at, &facts);
-                    tcp_states.last().map_or(0, |look| look.errors)
-                }
-                Some(Err(error)) => {
-                    if errors.is_first(TCP_STATES) {
-                        warn!(%error, "cannot look at the sockets");
-                    }
-                    1
-                }
-                None => 0,
-            };
-            let success = tcp_states.last().is_some();
-            let took = tcp_states.last().filter(|look| look.taken >= start);
-            let took = took.map(|look| look.duration).unwrap_or_default();
-            status
-                .collectors
-                .push(errors.row(TCP_STATES, success, took, failed));
+            if matches!(looked, Some(Ok(()))) {
+                tcp_states.compare(looked_at, &facts);
+            }
+            report::look(tcp_states, looked, start, errors, status);
         }
         report::tcp_states(tcp_states, status);
         if let Some(sample) = tcp_states.sample(placement, *host, cgroups, start) {
@@ -388,79 +328,6 @@ fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// Reads the map of transitions, where it can be had.
-fn sample_transitions<'a>(
-    sampler: &mut Option<TransitionSampler>,
-    placement: &'a Placement,
-    host: HostNamespace,
-    cgroups: &mut Cgroups,
-    errors: &mut Errors,
-    status: &mut OwnStatus,
-) -> Option<TransitionSample<'a>> {
-    let start = Instant::now();
-    let result = sampler
-        .as_mut()
-        .map(|sampler| sampler.sample(placement, host, cgroups));
-    status.ebpf = result
-        .as_ref()
-        .map(|result| report::ebpf(result.as_ref().ok()));
-    let failed = matches!(result, Some(Err(_)));
-    let sample = result.and_then(|result| {
-        result
-            .inspect_err(|error| {
-                if errors.is_first(TRANSITIONS) {
-                    warn!(%error, "cannot read the transition map");
-                }
-            })
-            .ok()
-    });
-    let row = errors.row(
-        TRANSITIONS,
-        sample.is_some(),
-        start.elapsed(),
-        u64::from(failed),
-    );
-    status.collectors.push(row);
-    sample
-}
-
-/// The host's namespace, to be read like a container's.
-fn host_target<'a>(host: &HostNamespace, init: &'a Process) -> NamedTarget<'a> {
-    NamedTarget {
-        target: Target {
-            inode: host.inode,
-            process: init,
-        },
-        cookie: host.cookie,
-    }
-}
-
-/// All namespaces that are looked into, and the host's behind them.
-fn targets<'a>(placement: &'a Placement, host: NamedTarget<'a>) -> Vec<NamedTarget<'a>> {
-    let namespaces = placement.namespaces.iter();
-    let namespaces = namespaces.filter(|namespace| placement.shows_any(namespace));
-    let namespaces = namespaces.map(|namespace| NamedTarget {
-        target: Target {
-            inode: namespace.inode,
-            process: &namespace.process,
-        },
-        cookie: namespace.cookie,
-    });
-    namespaces.chain([host]).collect()
-}
-
-/// The counters of the namespaces that were read, in the order of all: `None` for the others.
-fn in_place(placement: &Placement, read: Vec<Option<Counters>>) -> Vec<Option<Counters>> {
-    let mut read = read.into_iter();
-    let namespaces = placement.namespaces.iter();
-    namespaces
-        .map(|namespace| {
-            let is_read = placement.shows_any(namespace);
-            is_read.then(|| read.next().flatten()).flatten()
-        })
-        .collect()
 }
 
 /// The time of now, in nanoseconds since the Unix epoch.

@@ -1,8 +1,12 @@
 //! What a collection tells of itself: how each collector fared, and which sources are in use.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
 
+use tracing::warn;
+
+use super::TCP_STATES;
 use crate::discovery::{SourceState, SourceStatus};
 use crate::metrics::own::{CollectorStatus, DiscoveryStatus, EbpfStatus, OwnStatus, TcpLookStatus};
 use crate::netns::Placement;
@@ -75,6 +79,31 @@ pub(super) fn counters_source(source: CountersSource, status: &mut OwnStatus) {
     status.counters_sources = CountersSource::ALL
         .map(|known| (known.as_str(), known == source))
         .to_vec();
+}
+
+/// How the look at the sockets fared that was made since `start`; `None` where none was due.
+pub(super) fn look(
+    sampler: &TcpStateSampler,
+    looked: Option<io::Result<()>>,
+    start: Instant,
+    errors: &mut Errors,
+    status: &mut OwnStatus,
+) {
+    let failed = match looked {
+        Some(Ok(())) => sampler.last().map_or(0, |look| look.errors),
+        Some(Err(error)) => {
+            if errors.is_first(TCP_STATES) {
+                warn!(%error, "cannot look at the sockets");
+            }
+            1
+        }
+        None => 0,
+    };
+    let success = sampler.last().is_some();
+    let took = sampler.last().filter(|look| look.taken >= start);
+    let took = took.map(|look| look.duration).unwrap_or_default();
+    let row = errors.row(TCP_STATES, success, took, failed);
+    status.collectors.push(row);
 }
 
 /// Where the sockets' states come from, and how the last look fared.

@@ -17,8 +17,15 @@ import yaml
 
 DEPLOY = pathlib.Path(__file__).resolve().parents[3] / "deploy"
 CHART = str(DEPLOY / "helm/container-monitor")
-WRONG = [{"privilege": "none"}, {"port": "x"}, {"nonsense": 1}, {"podMonitor": {"interval": "soon"}}]
-
+WRONG = [
+    {"privilege": "none"},
+    {"port": "x"},
+    {"nonsense": 1},
+    {"podMonitor": {"interval": "soon"}},
+    {"serviceMonitor": {"scheme": "ftp"}},
+    {"extraEnv": [{"value": "nameless"}]},
+    {"extraVolumeMounts": [{"name": "nowhere"}]},
+]
 
 # From the oldest that is still in use somewhere to the newest that the package has.
 VERSIONS = ["1.25", "1.27", "1.29", "1.31", "1.33", kubernetes_validate.latest_version()]
@@ -58,6 +65,57 @@ def validate(documents):
     return len(known) * len(VERSIONS)
 
 
+def daemonset(documents):
+    """The pod of the DaemonSet, and its only container."""
+    pod = documents[("DaemonSet", "container-monitor")]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    return pod, container
+
+
+def more_of_a_pod():
+    """An environment, volumes and mounts of the user's own, beside those of the chart."""
+    own = {
+        "extraEnv": [{"name": "HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}],
+        "extraVolumes": [{"name": "more", "secret": {"secretName": "more"}}],
+        "extraVolumeMounts": [{"name": "more", "mountPath": "/more", "readOnly": True}],
+    }
+    documents = render(own)
+    plain, plain_container = daemonset(render({}))
+    pod, container = daemonset(documents)
+    assert container["env"] == own["extraEnv"], container
+    assert container["volumeMounts"] == plain_container["volumeMounts"] + own["extraVolumeMounts"]
+    assert pod["volumes"] == plain["volumes"] + own["extraVolumes"], pod
+    return validate(documents.values())
+
+
+def web_configuration():
+    """A web configuration: mounted, named, and the probes do without a user and a certificate."""
+    file = "--web.config.file=/etc/container-monitor/web/web-config.yml"
+    port = "--web.listen-address=0.0.0.0:8443"
+    documents = render({"webConfigSecret": "web", "port": 8443, "extraArgs": ["--host-network"]})
+    pod, container = daemonset(documents)
+    assert container["args"] == ["serve", port, file, "--host-network"], container
+    for probe in ["livenessProbe", "readinessProbe"]:
+        asks = ["/container-monitor", "doctor", "--health", port, file]
+        assert container[probe]["exec"]["command"] == asks, container[probe]
+        assert "httpGet" not in container[probe], container[probe]
+    [mount] = [m for m in container["volumeMounts"] if m["name"] == "web-config"]
+    assert file.startswith(f"--web.config.file={mount['mountPath']}/") and mount["readOnly"], mount
+    assert {"name": "web-config", "secret": {"secretName": "web", "defaultMode": 0o400}} in pod["volumes"]
+    asked = {
+        "scheme": "https",
+        "tlsConfig": {"ca": {"secret": {"name": "web", "key": "ca.crt"}}},
+        "basicAuth": {"username": {"name": "user", "key": "name"}, "password": {"name": "user", "key": "word"}},
+    }
+    for kind, field in [("PodMonitor", "podMetricsEndpoints"), ("ServiceMonitor", "endpoints")]:
+        value = kind[0].lower() + kind[1:]
+        plain = {"enabled": True}
+        [without] = render({value: plain})[(kind, "container-monitor")]["spec"][field]
+        [endpoint] = render({value: plain | asked})[(kind, "container-monitor")]["spec"][field]
+        assert endpoint == without | asked, endpoint
+    return validate(documents.values())
+
+
 def main():
     assert not helm.lint(CHART)["errors"]
     folders = [
@@ -82,6 +140,7 @@ def main():
     for folder, values in folders if has_kubectl else []:
         made = subprocess.check_output(["kubectl", "kustomize", DEPLOY / "kubernetes" / folder])
         assert render(values) == by_name(made), folder
+    compared += more_of_a_pod() + web_configuration()
     on = {name: {"enabled": True} for name in ["podMonitor", "serviceMonitor", "prometheusRule", "dashboards"]}
     full = render(on)
     compared += validate(full.values())

@@ -25,6 +25,7 @@ WRONG = [
     {"serviceMonitor": {"scheme": "ftp"}},
     {"extraEnv": [{"value": "nameless"}]},
     {"extraVolumeMounts": [{"name": "nowhere"}]},
+    {"networkPolicy": {"egress": "everywhere"}},
 ]
 
 # From the oldest that is still in use somewhere to the newest that the package has.
@@ -116,6 +117,24 @@ def web_configuration():
     return validate(documents.values())
 
 
+def way_out():
+    """What pushes has a way out; nothing else of the policy changes by it."""
+    egress = patched_egress()
+    name = ("NetworkPolicy", "container-monitor")
+    documents = render({"networkPolicy": {"egress": egress}})
+    spec = render({})[name]["spec"]
+    assert spec["egress"] == [], spec
+    assert documents[name]["spec"] == spec | {"egress": egress}, documents[name]
+    return validate(documents.values())
+
+
+def patched_egress():
+    """The `egress` of deploy/README.md."""
+    blocks = (DEPLOY / "README.md").read_text().split("```")[1::2]
+    [block] = [b for b in blocks if b.startswith("yaml\negress:")]
+    return yaml.safe_load(block.removeprefix("yaml\n"))["egress"]
+
+
 def main():
     assert not helm.lint(CHART)["errors"]
     folders = [
@@ -140,7 +159,7 @@ def main():
     for folder, values in folders if has_kubectl else []:
         made = subprocess.check_output(["kubectl", "kustomize", DEPLOY / "kubernetes" / folder])
         assert render(values) == by_name(made), folder
-    compared += more_of_a_pod() + web_configuration()
+    compared += more_of_a_pod() + web_configuration() + way_out()
     on = {name: {"enabled": True} for name in ["podMonitor", "serviceMonitor", "prometheusRule", "dashboards"]}
     full = render(on)
     compared += validate(full.values())

@@ -53,13 +53,13 @@ pub struct DoctorArgs {
 /// Flags that say where things are.
 #[derive(Clone, Debug, Args)]
 pub struct Places {
-    /// Address to listen on; `:PORT` is every address. Repeatable.
+    /// Address to listen on; `:PORT` is every address of IPv4 and IPv6. Repeatable.
     #[arg(
         long = "web.listen-address",
         env = "CONTAINER_MONITOR_WEB_LISTEN_ADDRESS",
         value_name = "ADDRESS",
         value_delimiter = ',',
-        default_value = "0.0.0.0:10042"
+        default_value = ":10042"
     )]
     pub listen_addresses: Vec<String>,
 

@@ -326,7 +326,7 @@ pub fn listen_addresses(addresses: &[String]) -> Result<Vec<SocketAddr>, ConfigE
 
 fn listen_address(address: &str) -> Result<SocketAddr, ConfigError> {
     let full = if address.starts_with(':') {
-        format!("0.0.0.0{address}")
+        format!("[::]{address}")
     } else {
         address.to_owned()
     };

@@ -173,7 +173,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
 async fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for address in addresses {
-        let listener = TcpListener::bind(address).await.map_err(|error| {
+        let listener = crate::serve::listen(*address).await.map_err(|error| {
             let way_out = match error.kind() {
                 io::ErrorKind::AddrInUse => {
                     " (another process has it; choose another port with --web.listen-address)"

@@ -31,7 +31,7 @@ fn refused(args: &[&str]) -> String {
 #[test]
 fn defaults_are_those_of_the_help() {
     let config = config(&[]).unwrap();
-    assert_eq!(config.listen, ["0.0.0.0:10042".parse().unwrap()]);
+    assert_eq!(config.listen, ["[::]:10042".parse().unwrap()]);
     assert_eq!(config.telemetry_path, "/metrics");
     assert_eq!(config.files, CounterFile::ALL);
     assert!(config.transitions && !config.require_ebpf && !config.host_network);
@@ -42,7 +42,7 @@ fn defaults_are_those_of_the_help() {
 #[test]
 fn addresses_may_be_short_or_several() {
     let listen = |address| config(&["--web.listen-address", address]).unwrap().listen;
-    let both = ["0.0.0.0:1".parse().unwrap(), "[::1]:2".parse().unwrap()];
+    let both = ["[::]:1".parse().unwrap(), "[::1]:2".parse().unwrap()];
     assert_eq!(listen(":1,[::1]:2"), both);
     assert!(refused(&["--web.listen-address", "1.2.3.4"]).contains("--web.listen-address 1.2.3.4"));
 }

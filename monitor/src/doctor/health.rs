@@ -1,7 +1,7 @@
 //! Whether the monitor answers: `GET /healthz` at the first address that it listens on.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,8 +46,8 @@ pub(super) fn check(addresses: &[SocketAddr], file: Option<&Path>) -> Finding {
 /// An address to connect to: of one that stands for all, loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        // Also of those of IPv6: ours are those of IPv4 too, and loopback may have IPv4 alone.
+        ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
@@ -141,7 +141,7 @@ mod tests {
     fn of_all_addresses_loopback_is_asked() {
         for (listens, asked) in [
             ("0.0.0.0:1", "127.0.0.1:1"),
-            ("[::]:1", "[::1]:1"),
+            ("[::]:1", "127.0.0.1:1"),
             ("10.0.0.1:2", "10.0.0.1:2"),
         ] {
             let listens: SocketAddr = listens.parse().unwrap();

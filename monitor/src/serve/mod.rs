@@ -2,6 +2,7 @@
 
 mod connections;
 pub mod http;
+mod listen;
 mod negotiate;
 mod scrape;
 mod selection;
@@ -10,6 +11,7 @@ pub mod single_flight;
 pub mod web;
 
 pub use http::{Site, router};
+pub use listen::listen;
 pub use scrape::Answers;
 pub use server::Server;
 pub use single_flight::SingleFlight;

@@ -1,5 +1,6 @@
 //! What flags and variables change, and that the help has them all.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -227,7 +228,7 @@ fn several_addresses() -> Result<()> {
         monitor.wait_ready()?;
         let log = monitor.log();
         let listening = log.iter().filter(|line| line.contains("listening"));
-        let addresses: Vec<std::net::SocketAddr> = listening
+        let addresses: Vec<SocketAddr> = listening
             .filter_map(|line| {
                 line.split("address=")
                     .nth(1)?
@@ -243,15 +244,15 @@ fn several_addresses() -> Result<()> {
             "{log:?}"
         );
         for address in &addresses {
-            let address = (
-                if address.ip().is_unspecified() {
-                    std::net::Ipv4Addr::LOCALHOST.into()
-                } else {
-                    address.ip()
-                },
-                address.port(),
-            );
-            ensure!(http::get(address.into(), "/healthz")?.status == 200);
+            let ips = if address.ip().is_unspecified() {
+                vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+            } else {
+                vec![address.ip()]
+            };
+            for ip in ips {
+                let answer = http::get(SocketAddr::new(ip, address.port()), "/healthz")?;
+                ensure!(answer.status == 200, "{ip}: {}", answer.status);
+            }
         }
         monitor.stop()?;
     }

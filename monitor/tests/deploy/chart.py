@@ -92,7 +92,7 @@ def more_of_a_pod():
 def web_configuration():
     """A web configuration: mounted, named, and the probes do without a user and a certificate."""
     file = "--web.config.file=/etc/container-monitor/web/web-config.yml"
-    port = "--web.listen-address=0.0.0.0:8443"
+    port = "--web.listen-address=:8443"
     documents = render({"webConfigSecret": "web", "port": 8443, "extraArgs": ["--host-network"]})
     pod, container = daemonset(documents)
     assert container["args"] == ["serve", port, file, "--host-network"], container

@@ -14,7 +14,7 @@ labels:
 {{/* The flags that serve and its probe have in common. */}}
 {{- define "places" -}}
 {{- if ne (int .Values.port) 10042 }}
-- --web.listen-address=0.0.0.0:{{ .Values.port }}
+- --web.listen-address=:{{ .Values.port }}
 {{- end }}
 {{- if .Values.webConfigSecret }}
 - --web.config.file={{ include "web-folder" . }}/web-config.yml

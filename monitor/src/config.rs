@@ -17,6 +17,7 @@ use crate::collector::{CADVISOR, DISK_IO, FILESYSTEM, TRANSITIONS, WRITABLE_LAYE
 use crate::discovery::docker::EndpointError;
 use crate::discovery::scan::ScanMode;
 use crate::discovery::socket::SocketError;
+use crate::discovery::{containerd, cri};
 use crate::filesystem::{Rules, RulesError};
 use crate::limits::{Limits, SelectorError};
 use crate::metrics::CounterFile;
@@ -27,7 +28,7 @@ use crate::serve::http::HEALTH;
 use crate::serve::web::WebError;
 
 use discovery::Discovery;
-pub use discovery::{ContainerdSource, CriSource, DockerSource};
+pub use discovery::{DockerSource, SocketSource};
 pub use push::{PushError, PushSettings, PushTo};
 pub use web::WebSettings;
 
@@ -189,9 +190,9 @@ pub struct Config {
     /// Runtimes to follow over Docker's API.
     pub docker: Vec<DockerSource>,
     /// Runtimes to follow over the CRI.
-    pub cri: Vec<CriSource>,
+    pub cri: Vec<SocketSource<cri::Endpoint>>,
     /// Namespaces of containerd to follow.
-    pub containerd: Vec<ContainerdSource>,
+    pub containerd: Vec<SocketSource<containerd::Endpoint>>,
     /// Which labels of pods are published.
     pub pod_labels: Arc<PodLabels>,
     /// When `/proc` is scanned for containers.

@@ -19,20 +19,11 @@ pub struct DockerSource {
     pub demand: Demand,
 }
 
-/// A runtime to follow over the CRI.
+/// A runtime to follow over the API that `E` asks at a socket.
 #[derive(Clone, Debug)]
-pub struct CriSource {
+pub struct SocketSource<E> {
     /// Its socket.
-    pub endpoint: cri::Endpoint,
-    /// Whether it was asked for by name.
-    pub demand: Demand,
-}
-
-/// A containerd to follow through its own services.
-#[derive(Clone, Debug)]
-pub struct ContainerdSource {
-    /// Its socket.
-    pub endpoint: containerd::Endpoint,
+    pub endpoint: E,
     /// Whether it was asked for by name.
     pub demand: Demand,
 }
@@ -40,8 +31,8 @@ pub struct ContainerdSource {
 /// How containers are found.
 pub(super) struct Discovery {
     pub(super) docker: Vec<DockerSource>,
-    pub(super) cri: Vec<CriSource>,
-    pub(super) containerd: Vec<ContainerdSource>,
+    pub(super) cri: Vec<SocketSource<cri::Endpoint>>,
+    pub(super) containerd: Vec<SocketSource<containerd::Endpoint>>,
     pub(super) scan: ScanMode,
 }
 
@@ -68,7 +59,7 @@ impl Discovery {
         let usual = match (auto, args.cri_endpoints.is_empty()) {
             (true, false) => cri
                 .iter()
-                .map(|(one, _)| one.socket().clone().into())
+                .map(|one| one.endpoint.socket().clone().into())
                 .collect(),
             _ => containerd::Endpoint::usual(),
         };
@@ -80,14 +71,8 @@ impl Discovery {
         )?;
         Ok(Self {
             docker: docker(args, docker_host, demand_of(DiscoverySource::Docker))?,
-            cri: cri
-                .into_iter()
-                .map(|(endpoint, demand)| CriSource { endpoint, demand })
-                .collect(),
-            containerd: containerd
-                .into_iter()
-                .map(|(endpoint, demand)| ContainerdSource { endpoint, demand })
-                .collect(),
+            cri,
+            containerd,
             scan: if auto {
                 ScanMode::UntilRuntimeAnswers
             } else if has(DiscoverySource::Cgroup) {
@@ -142,7 +127,7 @@ fn sockets<E: From<Socket> + PartialEq>(
     given: &[String],
     usual: Vec<E>,
     demand: Option<Demand>,
-) -> Result<Vec<(E, Demand)>, ConfigError> {
+) -> Result<Vec<SocketSource<E>>, ConfigError> {
     let parse = |text: &String| {
         let socket = Socket::parse(text);
         socket.map_err(|source| ConfigError::Socket { flag, source })
@@ -156,12 +141,13 @@ fn sockets<E: From<Socket> + PartialEq>(
             Demand::Required => Demand::AnyOf,
             other => other,
         };
-        return Ok(usual.into_iter().map(|one| (one, demand)).collect());
+        let source = |endpoint| SocketSource { endpoint, demand };
+        return Ok(usual.into_iter().map(source).collect());
     }
-    let mut sources: Vec<(E, Demand)> = Vec::new();
+    let mut sources: Vec<SocketSource<E>> = Vec::new();
     for endpoint in given.into_iter().map(E::from) {
-        if !sources.iter().any(|(known, _)| *known == endpoint) {
-            sources.push((endpoint, demand));
+        if !sources.iter().any(|known| known.endpoint == endpoint) {
+            sources.push(SocketSource { endpoint, demand });
         }
     }
     Ok(sources)

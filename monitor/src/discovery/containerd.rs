@@ -9,29 +9,33 @@
 
 mod client;
 mod describe;
-mod endpoint;
 mod messages;
 mod session;
 
+use std::convert::Infallible;
 use std::fmt::Display;
 
-pub use endpoint::Endpoint;
-
 use self::session::Session;
-use super::follow::{self, Ended, Follower};
+use super::follow::{Ended, Follower};
+use super::socket::{Api, At};
 
-impl follow::Endpoint for Endpoint {
-    fn exists(&self) -> bool {
-        self.socket().exists()
-    }
+/// containerd's own services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Containerd;
 
-    async fn session(follower: &Follower<Self>, on_up: impl FnOnce(&dyn Display) + Send) -> Ended {
-        if let Err(error) = follower.endpoint.socket().check() {
-            return error.into();
-        }
-        match Session::run(follower, on_up).await {
-            Ok(never) => match never {},
-            Err(ended) => ended,
-        }
+/// It at a socket.
+pub type Endpoint = At<Containerd>;
+
+impl Api for Containerd {
+    const USUAL: &'static [&'static str] = &[
+        "/run/containerd/containerd.sock",
+        "/run/k3s/containerd/containerd.sock",
+    ];
+
+    async fn session(
+        follower: &Follower<Endpoint>,
+        on_up: impl FnOnce(&dyn Display) + Send,
+    ) -> Result<Infallible, Ended> {
+        Session::run(follower, on_up).await
     }
 }

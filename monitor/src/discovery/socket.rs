@@ -1,9 +1,84 @@
 //! The Unix socket of a runtime that speaks gRPC: parsing of `--cri.endpoint` and
-//! `--containerd.endpoint`.
+//! `--containerd.endpoint`, and what is asked at it.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::marker::PhantomData;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
+
+use super::follow::{Ended, Endpoint, Follower};
+
+/// What is asked at a socket: a type that says so and holds nothing.
+pub trait Api: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
+    /// The paths where runtimes serve it unless told otherwise.
+    const USUAL: &'static [&'static str];
+
+    /// One connection, from the first call to the first failure. `on_up` is told who answers, once
+    /// the first list is complete.
+    fn session(
+        follower: &Follower<At<Self>>,
+        on_up: impl FnOnce(&dyn fmt::Display) + Send,
+    ) -> impl Future<Output = Result<Infallible, Ended>> + Send;
+}
+
+/// An API at a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At<A> {
+    socket: Socket,
+    api: PhantomData<A>,
+}
+
+impl<A: Api> At<A> {
+    /// It at each of its usual sockets.
+    pub fn usual() -> Vec<Self> {
+        A::USUAL
+            .iter()
+            .map(|path| Socket::at(path).into())
+            .collect()
+    }
+}
+
+impl<A> At<A> {
+    /// Its socket.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl<A> From<Socket> for At<A> {
+    fn from(socket: Socket) -> Self {
+        Self {
+            socket,
+            api: PhantomData,
+        }
+    }
+}
+
+impl<A> fmt::Display for At<A> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.socket.fmt(formatter)
+    }
+}
+
+impl<A: Api> Endpoint for At<A> {
+    fn exists(&self) -> bool {
+        self.socket.exists()
+    }
+
+    async fn session(
+        follower: &Follower<Self>,
+        on_up: impl FnOnce(&dyn fmt::Display) + Send,
+    ) -> Ended {
+        if let Err(error) = follower.endpoint.socket.check() {
+            return error.into();
+        }
+        match A::session(follower, on_up).await {
+            Ok(never) => match never {},
+            Err(ended) => ended,
+        }
+    }
+}
 
 /// A Unix socket, by its absolute path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +88,7 @@ pub struct Socket {
 
 impl Socket {
     /// One of the usual ones.
-    pub(super) fn at(path: &str) -> Self {
+    fn at(path: &str) -> Self {
         Self {
             path: path.to_owned(),
         }
@@ -40,12 +115,12 @@ impl Socket {
 
     /// Whether something is at its path. A socket that is not there is no failure where it is only
     /// looked for; anything else in its place is.
-    pub(super) fn exists(&self) -> bool {
+    fn exists(&self) -> bool {
         Path::new(&self.path).exists()
     }
 
     /// Makes sure that what is at its path is a socket, as far as that can be told.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    fn check(&self) -> anyhow::Result<()> {
         let path = &self.path;
         let found = std::fs::metadata(path);
         anyhow::ensure!(

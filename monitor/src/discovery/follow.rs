@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::lookups::Lookups;
 use super::{Source, SourceState};
 use crate::pod_labels::PodLabels;
 use crate::procfs::ProcFs;
@@ -111,6 +112,28 @@ pub struct Follower<E> {
     pub source: Source,
     /// What is kept of the labels of pods.
     pub pod_labels: Arc<PodLabels>,
+}
+
+impl<E> Follower<E> {
+    /// Says that the runtime is up once its first list is complete, and then tells `on_up`, which is
+    /// gone afterwards, who answers.
+    ///
+    /// # Errors
+    /// It has containers and describes none of them.
+    pub(super) fn up_with<F: FnOnce(&dyn fmt::Display)>(
+        &self,
+        lookups: &Lookups<'_>,
+        engine: &dyn fmt::Display,
+        on_up: &mut Option<F>,
+    ) -> anyhow::Result<()> {
+        if on_up.is_some() && lookups.first_is_done()? {
+            self.source.set_state(SourceState::Up);
+            if let Some(on_up) = on_up.take() {
+                on_up(engine);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<E: Endpoint> Follower<E> {

@@ -156,6 +156,13 @@ pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// An id of a message; `None` where it is none that could be asked for or looked for: containerd
+/// allows no others.
+pub(super) fn id_of(bytes: &[u8]) -> Option<String> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    (!bytes.is_empty() && bytes.iter().all(plain)).then(|| text(bytes))
+}
+
 /// An entry of a `map<string, string>`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Entry {

@@ -10,6 +10,7 @@ pub mod containerd;
 pub mod cri;
 mod description;
 pub mod docker;
+mod events;
 pub mod follow;
 mod grpc;
 mod lookups;

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use prost::Message;
 use tonic::{Code, Request, Status};
 
 use super::messages::{
     Container, Envelope, GetContainerResponse, GetRequest, GetTaskResponse, ListContainerMessage,
-    ListNamespacesResponse, Nothing, OfContainer, Process, SubscribeRequest, TaskExit,
-    VersionResponse,
+    ListNamespacesResponse, Nothing, OfContainer, Process, TaskExit, VersionResponse,
 };
+use crate::discovery::events::subscribe;
 use crate::discovery::follow::Ended;
-use crate::discovery::grpc::{Connection, failed, text, with_header};
+use crate::discovery::grpc::{Connection, failed, id_of, text, with_header};
 use crate::discovery::socket::Socket;
 
 const NAMESPACES: &str = "containerd.services.namespaces.v1.Namespaces";
@@ -33,11 +33,9 @@ pub(super) struct Key {
 impl Key {
     /// `None` where it is none that could be asked for: containerd allows no others.
     pub(super) fn new(namespace: &[u8], id: &[u8]) -> Option<Self> {
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-        let valid = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(plain);
-        (valid(namespace) && valid(id)).then(|| Self {
-            namespace: text(namespace),
-            id: text(id),
+        Some(Self {
+            namespace: id_of(namespace)?,
+            id: id_of(id)?,
         })
     }
 
@@ -183,12 +181,8 @@ impl Client {
         &self,
     ) -> impl Stream<Item = Result<Option<Event>, Status>> + Send + use<> {
         let topics = ["/tasks/start", "/tasks/exit", "/containers/delete"];
-        let question = SubscribeRequest {
-            filters: topics.map(|topic| format!(r#"topic=="{topic}""#)).to_vec(),
-        };
-        let service = "containerd.services.events.v1.Events";
-        let question = Request::new(question);
-        let events = self.connection.stream(service, "Subscribe", question);
-        events.map(|envelope| envelope.map(|envelope| Event::of(&envelope)))
+        let filters = topics.map(|topic| format!(r#"topic=="{topic}""#)).to_vec();
+        let events = subscribe(&self.connection, filters);
+        events.map_ok(|envelope| Event::of(&envelope))
     }
 }

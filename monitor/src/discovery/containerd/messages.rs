@@ -98,13 +98,6 @@ pub(super) const CREATED: i32 = 1;
 /// `STOPPED` of `Status`.
 pub(super) const STOPPED: i32 = 3;
 
-/// `SubscribeRequest`.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct SubscribeRequest {
-    #[prost(string, repeated, tag = "1")]
-    pub(super) filters: Vec<String>,
-}
-
 /// `Envelope`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Envelope {

@@ -17,7 +17,6 @@ use super::Endpoint;
 use super::client::{Client, Event, Key};
 use super::describe::describe;
 use crate::container::{Container, Runtime};
-use crate::discovery::SourceState;
 use crate::discovery::follow::{Ended, Follower};
 use crate::discovery::grpc::failed;
 use crate::discovery::lookups::{Lookups, Outcome};
@@ -44,7 +43,6 @@ pub(super) struct Session<'a> {
     waiting: VecDeque<(Instant, Key)>,
     /// Those that do not run: an event would tell.
     bare: HashSet<String>,
-    up: bool,
 }
 
 impl<'a> Session<'a> {
@@ -65,7 +63,6 @@ impl<'a> Session<'a> {
             lookups: Lookups::default(),
             waiting: VecDeque::new(),
             bare: HashSet::new(),
-            up: false,
         };
         Ok(session.follow(on_up).await?)
     }
@@ -77,13 +74,8 @@ impl<'a> Session<'a> {
         let mut second_list = Some(Instant::now() + SECOND_LIST);
         let mut on_up = Some(on_up);
         loop {
-            if !self.up && self.lookups.first_is_done()? {
-                self.up = true;
-                self.follower.source.set_state(SourceState::Up);
-                if let Some(on_up) = on_up.take() {
-                    on_up(&self.engine);
-                }
-            }
+            self.follower
+                .up_with(&self.lookups, &self.engine, &mut on_up)?;
             self.start_lookups();
             tokio::select! {
                 event = events.next() => match event {

@@ -17,10 +17,10 @@ use super::Endpoint;
 use super::messages::{
     CONTAINER_RUNNING, CONTAINER_UNKNOWN, ContainerStatusResponse, Envelope,
     ListContainersResponse, ListPodSandboxResponse, ListRequest, ListedContainer, PodSandbox,
-    PodSandboxStatusResponse, SANDBOX_READY, StatusRequest, SubscribeRequest, VersionRequest,
-    VersionResponse,
+    PodSandboxStatusResponse, SANDBOX_READY, StatusRequest, VersionRequest, VersionResponse,
 };
 use crate::container::Runtime;
+use crate::discovery::events::subscribe;
 use crate::discovery::follow::Ended;
 use crate::discovery::grpc::{Connection, failed, text};
 
@@ -190,13 +190,7 @@ impl Client {
     /// first item may be the error that there is no such service.
     pub(super) fn events(&self) -> impl Stream<Item = Result<(), Status>> + Send + use<> {
         let filters = TOPICS.map(|topic| format!(r#"namespace=="{NAMESPACE}",topic=="{topic}""#));
-        let question = SubscribeRequest {
-            filters: filters.to_vec(),
-        };
-        let service = "containerd.services.events.v1.Events";
-        let events = self
-            .connection
-            .stream(service, "Subscribe", Request::new(question));
+        let events = subscribe(&self.connection, filters.to_vec());
         events.map_ok(|Envelope {}| ())
     }
 }

@@ -7,7 +7,7 @@ use super::describe;
 use super::messages::{ListedContainer, PodSandbox, PodSandboxMetadata};
 use crate::container::{Container, Runtime};
 use crate::discovery::description::Description;
-use crate::discovery::grpc::text;
+use crate::discovery::grpc::id_of;
 use crate::discovery::verify::{described, with_living_process};
 use crate::pod_labels::PodLabelValues;
 use crate::procfs::ProcFs;
@@ -31,13 +31,10 @@ pub(super) struct Pod {
 impl Listed {
     /// The id; `None` where it is none that could be asked for or looked for.
     pub(super) fn id(&self) -> Option<String> {
-        let id = match self {
+        id_of(match self {
             Self::Sandbox(sandbox, _) => &sandbox.id,
             Self::Container(container, _) => &container.id,
-        };
-        let id = text(id);
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        (!id.is_empty() && id.bytes().all(plain)).then_some(id)
+        })
     }
 
     pub(super) fn is_sandbox(&self) -> bool {

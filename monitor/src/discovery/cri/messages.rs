@@ -212,13 +212,6 @@ pub(super) struct ContainerStatus {
     pub(super) labels: Vec<Entry>,
 }
 
-/// containerd's `SubscribeRequest`.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct SubscribeRequest {
-    #[prost(string, repeated, tag = "1")]
-    pub(super) filters: Vec<String>,
-}
-
 /// containerd's `Envelope`: that there was an event is enough.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Envelope {}

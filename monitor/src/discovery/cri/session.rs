@@ -21,7 +21,6 @@ use super::client::{Client, Engine};
 use super::look_up::{Listed, Pod, look_up};
 use super::messages::{ListedContainer, PodSandbox};
 use super::pace::Pace;
-use crate::discovery::SourceState;
 use crate::discovery::follow::{Ended, Follower};
 use crate::discovery::grpc::{failed, value_of};
 use crate::discovery::lookups::{Lookups, Outcome};
@@ -45,7 +44,6 @@ pub(super) struct Session<'a> {
     /// Sandboxes that have no process, and will have none.
     bare: HashSet<String>,
     pace: Pace,
-    up: bool,
 }
 
 impl<'a> Session<'a> {
@@ -65,7 +63,6 @@ impl<'a> Session<'a> {
             asked: HashSet::new(),
             bare: HashSet::new(),
             pace: Pace::new(Instant::now()),
-            up: false,
         };
         Ok(session.follow(on_up).await?)
     }
@@ -76,13 +73,8 @@ impl<'a> Session<'a> {
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut on_up = Some(on_up);
         loop {
-            if !self.up && self.lookups.first_is_done()? {
-                self.up = true;
-                self.follower.source.set_state(SourceState::Up);
-                if let Some(on_up) = on_up.take() {
-                    on_up(&self.engine);
-                }
-            }
+            self.follower
+                .up_with(&self.lookups, &self.engine, &mut on_up)?;
             self.start_lookups();
             tokio::select! {
                 event = events.next() => {

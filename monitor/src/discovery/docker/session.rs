@@ -16,7 +16,6 @@ use tracing::debug;
 use super::Endpoint;
 use super::client::{Client, Engine, Event};
 use super::look_up::look_up;
-use crate::discovery::SourceState;
 use crate::discovery::follow::Follower;
 use crate::discovery::lookups::Lookups;
 use crate::discovery::verify::has_process;
@@ -27,7 +26,6 @@ pub(super) struct Session<'a> {
     client: Client,
     engine: Engine,
     lookups: Lookups<'a>,
-    up: bool,
 }
 
 impl<'a> Session<'a> {
@@ -43,7 +41,6 @@ impl<'a> Session<'a> {
             client,
             engine,
             lookups: Lookups::default(),
-            up: false,
         };
         session.follow(on_up).await
     }
@@ -55,13 +52,8 @@ impl<'a> Session<'a> {
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut on_up = Some(on_up);
         loop {
-            if !self.up && self.lookups.first_is_done()? {
-                self.up = true;
-                self.follower.source.set_state(SourceState::Up);
-                if let Some(on_up) = on_up.take() {
-                    on_up(&self.engine);
-                }
-            }
+            self.follower
+                .up_with(&self.lookups, &self.engine, &mut on_up)?;
             self.start_inspections();
             tokio::select! {
                 _ = resync.tick() => self.list().await?,

@@ -102,15 +102,18 @@ fn owner(process: &Process, id: &str) -> Owner {
 }
 
 fn owner_by_cgroup(cgroup_file: &[u8], id: &str) -> Owner {
+    // What people chose as an id stands in no name that the rules know, and may be a part of others:
+    // `web` is one of `webserver.service`.
+    if !is_id(id) {
+        return Owner::Unknown;
+    }
     // The id may stand in a name that no rule knows (a cgroup parent of the user's own), or
     // above a container's own nested containers.
     if memchr::memmem::find(cgroup_file, id.as_bytes()).is_some() {
         return Owner::Same;
     }
     match of_process(cgroup_file) {
-        // What people chose as an id stands in no name that the rules know.
-        Some(_) if is_id(id) => Owner::Other,
-        Some(_) => Owner::Unknown,
+        Some(_) => Owner::Other,
         None => Owner::Unknown,
     }
 }
@@ -162,6 +165,19 @@ mod tests {
         ] {
             let file = format!("0::{path}\n");
             assert_eq!(owner_by_cgroup(file.as_bytes(), A), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_chosen_id_in_a_path_tells_nothing() {
+        for path in [
+            "/webserver.service",
+            "/default/web",
+            &format!("/docker/{B}"),
+        ] {
+            let file = format!("0::{path}\n");
+            let owner = owner_by_cgroup(file.as_bytes(), "web");
+            assert_eq!(owner, Owner::Unknown, "{path}");
         }
     }
 }

@@ -137,10 +137,23 @@ fn is_key(key: &str) -> bool {
     }
 }
 
-/// A key as part of a label's name: an underscore for what a name cannot have.
+/// A key as part of a label's name, as kube-state-metrics makes it: in snake case, with an underscore
+/// for what a name cannot have.
 fn sanitised(key: &str) -> String {
-    let byte = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    key.chars().map(byte).collect()
+    let mut name = String::with_capacity(key.len());
+    let mut before = None;
+    for c in key.chars() {
+        let begins_word = |last: char| last.is_ascii_lowercase() || last.is_ascii_digit();
+        if c.is_ascii_uppercase() && before.is_some_and(begins_word) {
+            name.push('_');
+        }
+        name.push(match c {
+            c if c.is_ascii_alphanumeric() => c.to_ascii_lowercase(),
+            _ => '_',
+        });
+        before = Some(c);
+    }
+    name
 }
 
 #[cfg(test)]
@@ -184,12 +197,27 @@ mod tests {
                 ("label_app_kubernetes_io_name", ""),
                 ("label_tier", "back\u{fffd}"),
                 ("annotation_tier", ""),
-                ("annotation_example_com_Team", "pay"),
+                ("annotation_example_com_team", "pay"),
             ]
         );
         // Of what no pod is known every label is there all the same.
         assert!(chosen.named(&[]).all(|(_, value)| value.is_empty()));
         assert_eq!(chosen.named(&[]).count(), 4);
+    }
+
+    #[test]
+    fn names_are_in_snake_case() {
+        for (key, name) in [
+            ("costCenter", "label_cost_center"),
+            ("CostCenter", "label_cost_center"),
+            ("example.com/ownerID", "label_example_com_owner_id"),
+            ("v2Beta", "label_v2_beta"),
+            ("HTTPPort", "label_httpport"),
+            ("a_B-C", "label_a_b_c"),
+        ] {
+            let chosen = PodLabels::new(&keys(&[key]), &[]).unwrap();
+            assert!(chosen.names().eq([name]), "{key}: {chosen:?}");
+        }
     }
 
     #[test]
@@ -205,6 +233,14 @@ mod tests {
             error.contains("\"a.b\" and \"a-b\"") && error.contains("label_a_b"),
             "{error}"
         );
+        for (first, second) in [
+            ("myTeam", "my-team"),
+            ("Team", "team"),
+            ("team-A", "team.a"),
+        ] {
+            let error = refused(&[first, second], &[]);
+            assert!(error.contains("would both be published"), "{error}");
+        }
         // A label and an annotation never meet.
         PodLabels::new(&keys(&["a"]), &keys(&["a"])).unwrap();
     }

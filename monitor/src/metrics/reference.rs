@@ -205,10 +205,10 @@ shorter than the scrape interval shows too; only pairs of states that occurred h
 of a container that discovery does not know yet appear once it does.
 
 **Labels of pods** stand on `container_network_info` where `--pod-labels` and `--pod-annotations` \
-name them, as kube-state-metrics writes them: `app.kubernetes.io/name` is \
-`label_app_kubernetes_io_name`, an annotation `annotation_…`. Every row has all of them, empty where \
-the pod has none and where there is no pod. They come over the CRI, as they were when the pod's \
-sandbox was made.
+name them, as kube-state-metrics writes them, in snake case: `app.kubernetes.io/name` is \
+`label_app_kubernetes_io_name`, `example.com/costCenter` is `label_example_com_cost_center`, an \
+annotation `annotation_…`. Every row has all of them, empty where the pod has none and where there is \
+no pod. They come over the CRI, as they were when the pod's sandbox was made.
 
 ";
 

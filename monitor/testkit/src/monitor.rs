@@ -1,5 +1,6 @@
 //! The real monitor as a child process: its address, its log, its scrapes, its end.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,11 +26,18 @@ pub fn command(exe: impl AsRef<Path>, args: &[&str]) -> Command {
     let mut command = Command::new(exe.as_ref());
     command.args(args);
     for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"CONTAINER_MONITOR_") || name == "DOCKER_HOST" {
+        if is_read(&name) {
             command.env_remove(name);
         }
     }
     command
+}
+
+/// Whether a monitor reads this variable: its own, OpenTelemetry's, which would have it push, and
+/// Docker's.
+fn is_read(name: &OsStr) -> bool {
+    let begins = |prefix: &[u8]| name.as_encoded_bytes().starts_with(prefix);
+    begins(b"CONTAINER_MONITOR_") || begins(b"OTEL_") || name == "DOCKER_HOST"
 }
 
 /// A running `container-monitor`. Dropping it kills it by its process id.
@@ -235,6 +243,19 @@ fn without_colours(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_environment_changes_nothing() {
+        for (name, read) in [
+            ("CONTAINER_MONITOR_LOG_LEVEL", true),
+            ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", true),
+            ("DOCKER_HOST", true),
+            ("PATH", false),
+            ("MY_OTEL_", false),
+        ] {
+            assert_eq!(is_read(name.as_ref()), read, "{name}");
+        }
+    }
 
     #[test]
     fn finds_the_address() -> Result<()> {

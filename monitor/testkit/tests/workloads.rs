@@ -4,13 +4,19 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use testkit::child::{Process, output};
 use testkit::demo::{self, Kind};
 use testkit::netns::{Netns, inode_of};
 use testkit::{require, ss, wait, workload};
 
 const EXE: &str = env!("CARGO_BIN_EXE_workload");
+
+/// How long anything may take on a machine with much else to do.
+const SOON: Duration = Duration::from_secs(10);
+
+/// SIGTERM, number 15, in a mask of signals.
+const SIGTERM: u64 = 1 << 14;
 
 fn start(netns: &Netns, args: &[&str]) -> Result<Process> {
     let mut command = netns.command(EXE)?;
@@ -21,14 +27,10 @@ fn start(netns: &Netns, args: &[&str]) -> Result<Process> {
 /// Waits until `ss` counts `count` sockets of `state`.
 fn counts(pid: u32, family: &'static str, state: &'static str, count: u64) -> Result<()> {
     let mut last = 0;
-    wait::until(
-        &format!("{count} {family} {state}"),
-        Duration::from_secs(10),
-        || {
-            last = ss::states(pid)?.get(&(family, state)).copied().unwrap_or(0);
-            Ok((last == count).then_some(()))
-        },
-    )
+    wait::until(&format!("{count} {family} {state}"), SOON, || {
+        last = ss::states(pid)?.get(&(family, state)).copied().unwrap_or(0);
+        Ok((last == count).then_some(()))
+    })
     .map_err(|error| error.context(format!("last seen: {last}")))
 }
 
@@ -100,19 +102,29 @@ fn demos_show_what_they_say() -> Result<()> {
             }
             Kind::CloseWait => counts(pid, "ipv4", "close_wait", 5)?,
             Kind::Churn => {
-                std::thread::sleep(Duration::from_millis(500));
-                assert!(ss::states(pid)?[&("ipv4", "time_wait")] >= 10);
+                wait::until("10 and more in TIME_WAIT", SOON, || {
+                    let states = ss::states(pid)?;
+                    let count = states.get(&("ipv4", "time_wait"));
+                    Ok(count.is_some_and(|count| *count >= 10).then_some(()))
+                })?;
             }
             Kind::Backlog => {
                 counts(pid, "ipv4", "syn_sent", workload::WAITING as u64)?;
                 assert_eq!(ss::listeners(pid)?, [(8080, "ipv4", 9, 8)]);
             }
             Kind::Udp => {
-                std::thread::sleep(Duration::from_millis(1500));
-                let table = demo.netns.read("net/sockstat")?;
-                assert!(table.contains("UDP: inuse 6 "), "{table}");
-                let table = demo.netns.read("net/snmp6")?;
-                assert!(!table.contains("Udp6InDatagrams  0\n"), "{table}");
+                wait::until("six UDP sockets", SOON, || {
+                    let table = demo.netns.read("net/sockstat")?;
+                    Ok(table.contains("UDP: inuse 6 ").then_some(()))
+                })?;
+                wait::until("datagrams over IPv6", SOON, || {
+                    let table = demo.netns.read("net/snmp6")?;
+                    let mut lines = table.lines().map(str::split_whitespace);
+                    let line = lines.find_map(|mut words| {
+                        (words.next() == Some("Udp6InDatagrams")).then(|| words.next())?
+                    });
+                    Ok(line.is_some_and(|count| count != "0").then_some(()))
+                })?;
             }
         }
     }
@@ -124,7 +136,14 @@ fn ends_when_told_and_says_what_is_wrong() -> Result<()> {
     let mut command = Command::new(EXE);
     command.arg("pause");
     let mut pause = Process::spawn(command)?;
-    std::thread::sleep(Duration::from_millis(100));
+    let status = format!("/proc/{}/status", pause.pid());
+    wait::until("it handles SIGTERM", SOON, || {
+        let status = std::fs::read_to_string(&status)?;
+        let mut lines = status.lines();
+        let mask = lines.find_map(|line| line.strip_prefix("SigCgt:"));
+        let mask = u64::from_str_radix(mask.context("no SigCgt")?.trim(), 16)?;
+        Ok((mask & SIGTERM != 0).then_some(()))
+    })?;
     pause.terminate()?;
     assert_eq!(pause.wait(Duration::from_secs(2))?.code(), Some(0));
     let wrong = Command::new(EXE).arg("fly").output()?;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -13,6 +14,12 @@ use tempfile::TempDir;
 use crate::child::{Process, find_program};
 use crate::metrics::Labels;
 use crate::{http, wait};
+
+/// How many ports are tried.
+const ATTEMPTS: usize = 5;
+
+/// How long it may take to be ready.
+const START: Duration = Duration::from_secs(30);
 
 /// A running Prometheus server on loopback. Dropping it stops it and removes its data.
 #[derive(Debug)]
@@ -37,46 +44,106 @@ impl Prometheus {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_with(target: SocketAddr, job: &str) -> Result<Self> {
-        let program = find_program("prometheus").context("can't find the program prometheus")?;
-        let folder = tempfile::Builder::new().prefix("cm-prom-").tempdir()?;
         let job: String = job.lines().map(|line| format!("  {line}\n")).collect();
         let config = format!(
             "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n\
              scrape_configs:\n- job_name: monitor\n{job}  static_configs:\n  - targets: ['{target}']\n"
         );
-        let file = folder.path().join("prometheus.yml");
-        std::fs::write(&file, config)?;
+        Self::with_config(&config, &[])
+    }
+
+    /// Starts a server with this configuration. Beside its file are `links`, each a name and where
+    /// it leads.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn with_config(config: &str, links: &[(&str, &Path)]) -> Result<Self> {
         // It does not tell which port it got, so it is told one that was free just now.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let log = File::create(folder.path().join("log"))?;
+        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr();
+        let addresses = std::iter::repeat_with(free).take(ATTEMPTS);
+        Self::at_one_of(addresses, config, links)
+    }
+
+    /// At the first address that nobody else has by the time the server wants it.
+    fn at_one_of(
+        addresses: impl Iterator<Item = std::io::Result<SocketAddr>>,
+        config: &str,
+        links: &[(&str, &Path)],
+    ) -> Result<Self> {
+        for address in addresses {
+            let mut server = Self::spawn(address?, config, links)?;
+            let Err(error) = server.wait_ready() else {
+                return Ok(server);
+            };
+            let log = std::fs::read_to_string(server.path("log")).unwrap_or_default();
+            if !log.contains("address already in use") {
+                return Err(error.context(format!("its log:\n{log}")));
+            }
+        }
+        bail!("each port for prometheus was taken before it could have it");
+    }
+
+    fn spawn(address: SocketAddr, config: &str, links: &[(&str, &Path)]) -> Result<Self> {
+        let program = find_program("prometheus").context("can't find the program prometheus")?;
+        let folder = tempfile::Builder::new().prefix("cm-prom-").tempdir()?;
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("prometheus.yml"), config)?;
+        for (name, place) in links {
+            std::os::unix::fs::symlink(place, path(name))?;
+        }
+        let log = File::create(path("log"))?;
+        let flag = |name: &str, file: &str| format!("--{name}={}", path(file).display());
         let mut command = Command::new(program);
         command
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.path().join("data").display()
-            ))
+            .arg(flag("config.file", "prometheus.yml"))
+            .arg(flag("storage.tsdb.path", "data"))
             .arg(format!("--web.listen-address={address}"))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        let mut server = Self {
+        Ok(Self {
             process: Process::spawn(command)?,
             folder,
             address,
-        };
-        let up = wait::until("prometheus is ready", Duration::from_secs(30), || {
-            if !server.process.is_alive()? {
-                bail!("prometheus ended at once");
-            }
-            let ready = http::get(address, "/-/ready").is_ok_and(|r| r.status == 200);
-            Ok(ready.then_some(()))
-        });
-        up.with_context(|| {
-            let log = std::fs::read_to_string(server.folder.path().join("log"));
-            format!("its log:\n{}", log.unwrap_or_default())
-        })?;
-        Ok(server)
+        })
+    }
+
+    fn wait_ready(&mut self) -> Result<()> {
+        wait::until("prometheus is ready", START, || {
+            ensure!(self.is_alive()?, "prometheus ended at once");
+            let ready = http::get(self.address, "/-/ready").is_ok_and(|r| r.status == 200);
+            Ok((ready && self.answers_itself()).then_some(()))
+        })
+    }
+
+    /// Whether it is this server that answers, not another one that took its port.
+    fn answers_itself(&self) -> bool {
+        let data = self.path("data");
+        self.api("/api/v1/status/flags")
+            .is_ok_and(|flags| flags["storage.tsdb.path"].as_str().map(Path::new) == Some(&data))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// When the process can't be waited for.
+    pub fn is_alive(&mut self) -> Result<bool> {
+        self.process.is_alive()
+    }
+
+    /// The `data` of an answer of its API, such as that of `/api/v1/rules`.
+    ///
+    /// # Errors
+    /// When it does not answer, or not with success.
+    pub fn api(&self, path: &str) -> Result<Value> {
+        let body = http::get(self.address, path)?.body;
+        let mut answer: Value = serde_json::from_slice(&body)?;
+        ensure!(answer["status"] == "success", "{path}: {answer}");
+        Ok(answer["data"].take())
     }
 
     /// The value of an instant query that gives a vector: each series with its value.
@@ -84,11 +151,9 @@ impl Prometheus {
     /// # Errors
     /// When the server does not answer, or not with a vector.
     pub fn query(&self, promql: &str) -> Result<Vec<(Labels, f64)>> {
-        let path = format!("/api/v1/query?query={}", encoded(promql));
-        let answer: Value = serde_json::from_slice(&http::get(self.address, &path)?.body)?;
-        ensure!(answer["status"] == "success", "{promql}: {answer}");
-        let result = answer["data"]["result"].as_array();
-        let series = result.with_context(|| format!("{promql} is no vector: {answer}"))?;
+        let data = self.api(&format!("/api/v1/query?query={}", encoded(promql)))?;
+        let result = data["result"].as_array();
+        let series = result.with_context(|| format!("{promql} is no vector: {data}"))?;
         series.iter().map(vector_element).collect()
     }
 
@@ -108,9 +173,8 @@ impl Prometheus {
     /// # Errors
     /// When the server does not answer, or has not scraped yet.
     pub fn last_scrape_error(&self) -> Result<String> {
-        let answer = http::get(self.address, "/api/v1/targets")?;
-        let answer: Value = serde_json::from_slice(&answer.body)?;
-        let error = &answer["data"]["activeTargets"][0]["lastError"];
+        let targets = self.api("/api/v1/targets")?;
+        let error = &targets["activeTargets"][0]["lastError"];
         let error = error.as_str().context("no target yet")?;
         Ok(error.to_owned())
     }
@@ -183,6 +247,22 @@ mod tests {
         assert_eq!(up[0].1, 0.0);
         assert_eq!(up[0].0["instance"], nobody.to_string());
         assert!(server.last_scrape_error()?.contains("refused"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_port_that_was_taken_meanwhile_is_none() -> Result<()> {
+        crate::require!(require::program("prometheus"));
+        let config = "global:\n  scrape_interval: 1s\n";
+        let first = Prometheus::with_config(config, &[])?;
+        let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let addresses = [first.address, free].map(Ok);
+        let second = Prometheus::at_one_of(addresses.into_iter(), config, &[])?;
+        assert_eq!(second.address, free);
+        assert!(Prometheus::at_one_of([Ok(first.address)].into_iter(), config, &[]).is_err());
+        // What it says of anything else is told.
+        let error = Prometheus::with_config("nonsense", &[]).unwrap_err();
+        assert!(format!("{error:#}").contains("nonsense"), "{error:#}");
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use testkit::netns::Netns;
 use testkit::{require, wait};
 
 use crate::promtool::without_kubernetes;
-use crate::server::Server;
+use crate::server;
 
 #[test]
 fn a_target_is_called_by_its_node() -> Result<()> {
@@ -37,24 +37,24 @@ fn a_target_is_called_by_its_node() -> Result<()> {
             )?;
         }
         let config = without_kubernetes(name, &discovered)?;
-        let server = Server::with_config(&config.replace("30s", "1s").replace("60s", "1s"))?;
+        let server = server::with_config(&config.replace("30s", "1s").replace("60s", "1s"))?;
         let info = "container_network_info{container=\"deploy-relabel\"}";
         let series = wait::until("scraped", Duration::from_secs(20), || {
             let series = server.query(info)?;
             Ok((!series.is_empty()).then_some(series))
         })?;
         ensure!(series.len() == 1, "{name}: {series:?}");
-        let labels = &series[0]["metric"];
+        let labels = &series[0].0;
         ensure!(
             labels["node"] == "node-1" && labels["instance"] == "node-1",
-            "{labels}"
+            "{labels:?}"
         );
         // The workload's own, of which two are empty and so none: not the exporter's.
         ensure!(
             labels.get("namespace").is_none() && labels.get("pod").is_none(),
-            "{labels}"
+            "{labels:?}"
         );
-        ensure!(labels.get("exported_container").is_none(), "{labels}");
+        ensure!(labels.get("exported_container").is_none(), "{labels:?}");
         ensure!(server.query("up")?.len() == 1);
         // What lean.yaml leaves out, and nothing else.
         let udp = server.query("container_network_udp_in_datagrams_total")?;

@@ -6,14 +6,15 @@ use anyhow::Result;
 use testkit::demo::{self, Demo, KINDS};
 use testkit::monitor::Monitor;
 use testkit::netns::Netns;
+use testkit::prometheus::Prometheus;
 use testkit::{image, stir, wait};
 
 use crate::files::Files;
-use crate::server::Server;
+use crate::server;
 
 #[derive(Debug)]
 pub(crate) struct Scene {
-    pub(crate) server: Server,
+    pub(crate) server: Prometheus,
     _monitor: Monitor,
     _demos: Vec<Demo>,
     _files: Files,
@@ -32,7 +33,7 @@ impl Scene {
         let args = ["serve", "--discovery", "cgroup", "--host-network"];
         let monitor = Monitor::start(env!("CARGO_BIN_EXE_container-monitor"), &args)?;
         monitor.wait_ready()?;
-        let server = Server::start(monitor.address())?;
+        let server = server::start(monitor.address())?;
         wait::until("the first scrape", Duration::from_secs(20), || {
             Ok((!server.query("container_network_info")?.is_empty()).then_some(()))
         })?;

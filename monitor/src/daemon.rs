@@ -303,9 +303,9 @@ fn file_samplers(config: &Config, init: &Arc<Process>) -> anyhow::Result<FileSam
     Ok(FileSamplers {
         filesystems: rules.map(|rules| FilesystemSampler::new(rules.clone(), Arc::clone(init))),
         layers: scanner.map(|scanner| {
-            let layers = LayerSampler::new(scanner);
+            let layers = LayerSampler::new(scanner, Arc::clone(init));
             if config.cadvisor {
-                layers.with_holders(Arc::clone(init))
+                layers.with_holders()
             } else {
                 layers
             }

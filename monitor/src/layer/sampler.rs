@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use tracing::debug;
 
 use super::holder::{Holder, Holders};
+use super::owner;
 use super::scanner::{Scan, Scanner};
-use super::upper;
+use super::upper::{self, HostOverlays};
 use crate::container::Container;
 use crate::netns::Placement;
 use crate::procfs::Process;
@@ -41,6 +42,7 @@ struct Known {
 #[derive(Debug)]
 pub struct LayerSampler {
     scanner: Scanner,
+    init: Arc<Process>,
     /// By the address of the process that is held.
     known: HashMap<usize, Known>,
     holders: Option<Holders>,
@@ -48,20 +50,21 @@ pub struct LayerSampler {
 }
 
 impl LayerSampler {
-    /// A sampler of what `scanner` finds.
-    pub fn new(scanner: Scanner) -> Self {
+    /// A sampler of what `scanner` finds; `init` is a process of the host.
+    pub fn new(scanner: Scanner, init: Arc<Process>) -> Self {
         Self {
             scanner,
+            init,
             known: HashMap::new(),
             holders: None,
             buffer: Vec::new(),
         }
     }
 
-    /// Asks what the layers lie on too; `init` is a process of the host.
+    /// Asks what the layers lie on too.
     #[must_use]
-    pub fn with_holders(mut self, init: Arc<Process>) -> Self {
-        self.holders = Some(Holders::new(init));
+    pub fn with_holders(mut self) -> Self {
+        self.holders = Some(Holders::new(Arc::clone(&self.init)));
         self
     }
 
@@ -81,6 +84,7 @@ impl LayerSampler {
         if let Some(holders) = &mut self.holders {
             holders.begin();
         }
+        let mut host = None;
         let mut paths = Vec::new();
         for (container, process) in placement.workloads() {
             let key = Arc::as_ptr(process).addr();
@@ -95,7 +99,18 @@ impl LayerSampler {
                     }
                 }
                 // What is not understood is an error of the collector of file systems.
-                let path = upper::folder(&self.buffer).ok().flatten();
+                let root = upper::root(&self.buffer).ok().flatten();
+                let path = root.and_then(|root| {
+                    let host = host.get_or_insert_with(|| overlays(&self.init));
+                    let path = host.believe(&root, || is_host_s(container, process, &self.init));
+                    if path.is_none() {
+                        debug!(
+                            container = container.name,
+                            "its root is no overlayfs of the host's making, so it has no layer"
+                        );
+                    }
+                    path
+                });
                 let known = Known {
                     process: Arc::clone(process),
                     path: path.map(Arc::from),
@@ -122,4 +137,24 @@ impl LayerSampler {
         sample.duration = start.elapsed();
         sample
     }
+}
+
+/// The overlayfs of the host; none where they cannot be read.
+fn overlays(init: &Process) -> HostOverlays {
+    let mut text = Vec::new();
+    let read = init.read_records(c"mountinfo", &mut text);
+    match read.map(|()| HostOverlays::new(&text)) {
+        Ok(Ok(overlays)) => return overlays,
+        Ok(Err(error)) => debug!(%error, "the host's mounts are not understood"),
+        Err(error) => debug!(%error, "the host's mounts cannot be read"),
+    }
+    HostOverlays::default()
+}
+
+/// Whether none but the host's root can have mounted what a container shows.
+fn is_host_s(container: &Container, process: &Process, init: &Process) -> bool {
+    owner::is_host_s(process, init).unwrap_or_else(|error| {
+        debug!(container = container.name, %error, "cannot tell who mounts its file systems");
+        false
+    })
 }

@@ -240,7 +240,9 @@ const LAYER: &str = "\
 ### The writable layer
 
 What a container wrote into its root file system, where that is an overlayfs (Docker, containerd, \
-CRI-O, Podman as root). The folder is walked in the background, `--collector.writable-layer.budget` \
+CRI-O, Podman as root). Which folder that is says the host's own mount table; where a runtime keeps \
+its mounts to itself, the container's is believed, unless it is in a user namespace with mounts of \
+its own (rootless runtimes): then it has none of these series. The folder is walked in the background, `--collector.writable-layer.budget` \
 inodes a second, each layer when it is new and then again after a minute, or after twenty times \
 what its scan took, six hours at most. Numbers are those of `du -s --block-size=1` and of `du \
 --inodes` less one: hard links count once, links are not followed, other file systems not entered. \

@@ -172,8 +172,16 @@ impl Process {
         namespace_inode(&self.dir, c"ns/mnt", b"mnt:[")
     }
 
-    /// A descriptor of the process's mount namespace, for a short visit: as long as it is open
-    /// none of its file systems can be unmounted.
+    /// The inode number of the process's user namespace.
+    ///
+    /// # Errors
+    /// As [`Process::netns_inode`].
+    pub fn user_namespace(&self) -> io::Result<u64> {
+        namespace_inode(&self.dir, c"ns/user", b"user:[")
+    }
+
+    /// A descriptor of the process's mount namespace, to be closed at once: as long as it is open
+    /// it keeps the namespace alive, with all that is mounted there.
     ///
     /// # Errors
     /// As [`Process::netns_inode`].

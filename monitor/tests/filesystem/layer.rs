@@ -12,6 +12,8 @@ use testkit::metrics::Metrics;
 use testkit::monitor::Monitor;
 use testkit::require;
 
+use crate::scene::Scene;
+
 /// How long a scan of many files may take.
 const SCAN: Duration = Duration::from_secs(60);
 
@@ -123,6 +125,58 @@ fn a_hundred_thousand_files() -> Result<()> {
     ensure!(!big.exists(), "{} is still there", big.display());
     let metrics = scanned(&monitor, "layer-small")?;
     ensure!(published(&metrics, "layer-big").is_err());
+    monitor.stop()?;
+    Ok(())
+}
+
+/// Makes an overlayfs the root of the process, which is called as the container is.
+fn into_overlay(name: &str) -> String {
+    format!(
+        "mkdir -p lower upper work root
+        mount -t overlay -o lowerdir=$PWD/lower,upperdir=$PWD/upper,workdir=$PWD/work o root
+        mkdir root/usr; mount --rbind /usr root/usr
+        for name in lib lib64; do ln -s usr/$name root/$name; done
+        cp \"$(command -v sleep)\" root/{name}; exec chroot root /{name} infinity"
+    )
+}
+
+/// What every user may make, root of a user namespace: an overlayfs with an upper folder that is
+/// another one on the host.
+#[test]
+fn a_container_s_own_overlay_is_no_layer() -> Result<()> {
+    testkit::require!(
+        crate::needs(),
+        require::program("du"),
+        require::program("chroot")
+    );
+    let honest = Scene::new("cmlayertrue", &into_overlay("cmlayertrue"))?;
+    let lying = into_overlay("cmlayerlies")
+        .replace('"', "\\\"")
+        .replace('$', "\\$");
+    let script = format!(
+        "mkdir upper; for number in 1 2 3; do touch upper/$number; done
+        exec unshare --user --map-root-user --mount \
+            sh -ec \"mount -t tmpfs t $PWD; cd $PWD; {lying}\""
+    );
+    let lying = Scene::new("cmlayerlies", &script)?;
+    ensure!(du(&lying.path("upper"))?[1] == 3.0);
+    let monitor = honest.monitor(&["--log.level=debug", "--collector.cadvisor"])?;
+    let metrics = scanned(&monitor, "cmlayertrue")?;
+    let (found, judge) = (
+        published(&metrics, "cmlayertrue")?,
+        du(&honest.path("upper"))?,
+    );
+    ensure!(found == judge, "{found:?}, du says {judge:?}");
+    ensure!(published(&metrics, "cmlayerlies").is_err());
+    for family in ["container_fs_usage_bytes", "container_fs_limit_bytes"] {
+        let found = metrics.matching(family, &[("name", "cmlayerlies")]);
+        ensure!(found.is_empty(), "{found:?}");
+    }
+    let log = monitor.log();
+    let said = log
+        .iter()
+        .any(|line| line.contains("cmlayerlies") && line.contains("has no layer"));
+    ensure!(said, "{log:?}");
     monitor.stop()?;
     Ok(())
 }

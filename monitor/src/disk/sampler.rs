@@ -58,6 +58,7 @@ pub struct DiskSampler {
     init: Arc<Process>,
     /// By the address of the process that is held.
     known: HashMap<usize, Known>,
+    /// As of one collection: a number that is free is given to another device (NVMe, loop).
     devices: HashMap<Device, Arc<DeviceLabels>>,
     buffer: Vec<u8>,
 }
@@ -82,6 +83,7 @@ impl DiskSampler {
         for known in self.known.values_mut() {
             known.is_wanted = false;
         }
+        self.devices.clear();
         let mut sees_paths = false;
         for (container, process) in placement.workloads() {
             let key = Arc::as_ptr(process).addr();
@@ -182,4 +184,64 @@ fn labels(sysfs: &Path, device: Device) -> Arc<DeviceLabels> {
         name: label(name),
         file: label(file),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::testing::{container, namespace, process};
+
+    /// Of what is read and written by device: the labels `device`.
+    fn names(sampler: &mut DiskSampler, placement: &Placement) -> Vec<String> {
+        let sample = sampler.sample(placement);
+        assert_eq!(sample.errors, 0);
+        let traffic = sample
+            .containers
+            .into_iter()
+            .flat_map(|(_, traffic)| traffic);
+        traffic
+            .map(|(labels, _)| format!("{:?}", labels.name))
+            .collect()
+    }
+
+    #[test]
+    fn a_number_that_is_used_again_has_its_new_name() {
+        let sysfs = tempfile::tempdir().unwrap();
+        let path = sysfs.path();
+        let devices = path.join("dev/block");
+        fs::create_dir_all(&devices).unwrap();
+        fs::write(
+            path.join("io.stat"),
+            "259:1 rbytes=1 wbytes=2 rios=3 wios=4\n",
+        )
+        .unwrap();
+        let mut sampler = DiskSampler::new(path, process());
+        let placement = Placement {
+            namespaces: vec![namespace(1, None, vec![container("id", "name")])],
+            ..Placement::default()
+        };
+        // Its own cgroup is that of the test.
+        let (_, process) = placement.workloads().next().unwrap();
+        let known = Known {
+            process: Arc::clone(process),
+            folder: Some(Folder::Two(path.to_owned())),
+            is_wanted: true,
+        };
+        sampler.known.insert(Arc::as_ptr(process).addr(), known);
+        symlink("../../devices/nvme0n1", devices.join("259:1")).unwrap();
+        let found = names(&mut sampler, &placement);
+        assert!(
+            matches!(&found[..], [name] if name.contains("nvme0n1")),
+            "{found:?}"
+        );
+        fs::remove_file(devices.join("259:1")).unwrap();
+        symlink("../../devices/nvme1n1", devices.join("259:1")).unwrap();
+        let found = names(&mut sampler, &placement);
+        assert!(
+            matches!(&found[..], [name] if name.contains("nvme1n1")),
+            "{found:?}"
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! Which layers there are, and what the scanner found in them.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,11 @@ pub struct LayerSample<'a> {
     pub duration: Duration,
 }
 
+/// How long a process may still get its container's root: discovery may meet the runtime's own,
+/// which becomes the container's, in the host's mount table. Also how often one that has no layer
+/// is looked at again.
+const SETTLED: Duration = Duration::from_secs(60);
+
 /// A container's layer, as long as its process is the same.
 #[derive(Debug)]
 struct Known {
@@ -35,7 +41,17 @@ struct Known {
     #[expect(dead_code, reason = "it is there to be held")]
     process: Arc<Process>,
     path: Option<Arc<[u8]>>,
+    first_seen: Instant,
+    looked_up: Instant,
     is_wanted: bool,
+}
+
+impl Known {
+    /// Whether what was found still holds.
+    fn is_settled(&self, now: Instant) -> bool {
+        let is_recent = |then| now.duration_since(then) < SETTLED;
+        !is_recent(self.first_seen) && (self.path.is_some() || is_recent(self.looked_up))
+    }
 }
 
 /// Follows the layers of all containers.
@@ -88,32 +104,23 @@ impl LayerSampler {
         let mut paths = Vec::new();
         for (container, process) in placement.workloads() {
             let key = Arc::as_ptr(process).addr();
-            if !self.known.contains_key(&key) {
-                match process.read_records(c"mountinfo", &mut self.buffer) {
-                    Ok(()) => {}
+            let known = self.known.get(&key);
+            let first_seen = known.map_or(start, |known| known.first_seen);
+            if !known.is_some_and(|known| known.is_settled(start)) {
+                let path = match self.look_up(container, process, &mut host) {
+                    Ok(path) => path,
                     Err(error) if is_gone(&error) => continue,
                     Err(error) => {
                         sample.errors += 1;
                         debug!(container = container.name, %error, "cannot read its mounts");
                         continue;
                     }
-                }
-                // What is not understood is an error of the collector of file systems.
-                let root = upper::root(&self.buffer).ok().flatten();
-                let path = root.and_then(|root| {
-                    let host = host.get_or_insert_with(|| overlays(&self.init));
-                    let path = host.believe(&root, || is_host_s(container, process, &self.init));
-                    if path.is_none() {
-                        debug!(
-                            container = container.name,
-                            "its root is no overlayfs of the host's making, so it has no layer"
-                        );
-                    }
-                    path
-                });
+                };
                 let known = Known {
                     process: Arc::clone(process),
-                    path: path.map(Arc::from),
+                    path,
+                    first_seen,
+                    looked_up: start,
                     is_wanted: true,
                 };
                 self.known.insert(key, known);
@@ -137,6 +144,29 @@ impl LayerSampler {
         sample.duration = start.elapsed();
         sample
     }
+
+    /// The path of a container's layer; `host` is read where it is needed first.
+    fn look_up(
+        &mut self,
+        container: &Container,
+        process: &Process,
+        host: &mut Option<HostOverlays>,
+    ) -> io::Result<Option<Arc<[u8]>>> {
+        process.read_records(c"mountinfo", &mut self.buffer)?;
+        // What is not understood is an error of the collector of file systems.
+        let Some(root) = upper::root(&self.buffer).ok().flatten() else {
+            return Ok(None);
+        };
+        let host = host.get_or_insert_with(|| overlays(&self.init));
+        let path = host.believe(&root, || is_host_s(container, process, &self.init));
+        if path.is_none() {
+            debug!(
+                container = container.name,
+                "its root is no overlayfs of the host's making, so it has no layer"
+            );
+        }
+        Ok(path.map(Arc::from))
+    }
 }
 
 /// The overlayfs of the host; none where they cannot be read.
@@ -158,3 +188,6 @@ fn is_host_s(container: &Container, process: &Process, init: &Process) -> bool {
         false
     })
 }
+
+#[cfg(test)]
+mod tests;

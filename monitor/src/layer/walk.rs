@@ -1,14 +1,15 @@
 //! Adding up a folder as `du` does, whatever happens in it meanwhile.
 
 use std::collections::HashSet;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 use rustix::io::Errno;
 
-/// Deepest folder that is looked into: each one above it is kept open meanwhile.
+/// Deepest folder that is looked into: each one above it is kept open meanwhile, and of what is
+/// deeper there is no sum.
 const DEEPEST: usize = 1_000;
 
 /// Most inodes with several names that are remembered, so that each counts once; beyond them
@@ -35,79 +36,131 @@ pub enum Scope {
     Beside(u64),
 }
 
-/// Adds up what is in `root`, as far as `scope` says. `go_on` is asked before each entry, may take
-/// its time, and ends the walk by saying no: then there is no sum.
-///
-/// Links are not followed and other file systems not entered. What vanishes meanwhile does not
-/// count, and what comes may or may not.
+/// Adds up what is in `root`, as far as `scope` says, in one go: see [`Walk`].
 ///
 /// # Errors
-/// The folder itself cannot be read, or one in it may not be.
+/// As [`Walk::new`] and [`Walk::go_on`].
 pub fn walk(
     root: OwnedFd,
     scope: Scope,
-    mut go_on: impl FnMut() -> bool,
+    go_on: impl FnMut() -> bool,
 ) -> io::Result<Option<Totals>> {
-    let top = fstat(&root)?;
-    let mut totals = Totals {
-        bytes: blocks(&top),
-        files: 0,
-    };
-    let mut links = HashSet::new();
-    let mut folders = vec![Dir::new(root)?];
-    while let Some(folder) = folders.last_mut() {
-        let Some(entry) = folder.read() else {
-            folders.pop();
-            continue;
-        };
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) if folders.len() == 1 => return Err(error.into()),
-            Err(_) => {
-                // A folder that was removed while it was read.
-                folders.pop();
+    Walk::new(root, scope)?.go_on(go_on)
+}
+
+/// Adding up a folder, which can be left and gone on with.
+///
+/// Links are not followed and other file systems not entered. What vanishes meanwhile does not
+/// count, and what comes may or may not.
+#[derive(Debug)]
+pub struct Walk {
+    scope: Scope,
+    top: Stat,
+    totals: Totals,
+    links: HashSet<u64>,
+    /// The folders from the first one down to where it is.
+    folders: Vec<Dir>,
+    deepest: usize,
+}
+
+impl Walk {
+    /// Begins with `root`, of which `scope` is added up.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn new(root: OwnedFd, scope: Scope) -> io::Result<Self> {
+        let top = fstat(&root)?;
+        Ok(Self {
+            scope,
+            totals: Totals {
+                bytes: blocks(&top),
+                files: 0,
+            },
+            top,
+            links: HashSet::new(),
+            folders: vec![Dir::new(root)?],
+            deepest: DEEPEST,
+        })
+    }
+
+    /// Goes on to the end, or until `go_on`, which is asked after each entry and may take its time,
+    /// says no: then there is no sum yet.
+    ///
+    /// # Errors
+    /// A folder in it may not be read, something fails, or it is too deep: part of a sum is worse
+    /// than none.
+    pub fn go_on(&mut self, mut go_on: impl FnMut() -> bool) -> io::Result<Option<Totals>> {
+        while let Some(folder) = self.folders.last_mut() {
+            let name = match folder.read() {
+                Some(Ok(entry)) => CString::from(entry.file_name()),
+                // A folder that was removed while it was read, but for the first: that is missed.
+                Some(Err(error)) if self.folders.len() == 1 || !is_gone(error) => {
+                    return Err(error.into());
+                }
+                Some(Err(_)) | None => {
+                    self.folders.pop();
+                    continue;
+                }
+            };
+            if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
+            self.add(&name)?;
+            if !go_on() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.totals))
+    }
+
+    /// Counts what is called `name` in the folder where it is, and enters it if it is one too.
+    fn add(&mut self, name: &CStr) -> io::Result<()> {
+        let Some(folder) = self.folders.last() else {
+            return Ok(());
         };
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        if !go_on() {
-            return Ok(None);
-        }
-        let Ok(stat) = statat(folder.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) else {
-            continue;
+        let stat = match statat(folder.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(error) if is_gone(error) => return Ok(()),
+            result => result?,
         };
         let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         let has_names = !is_folder && stat.st_nlink > 1;
-        let is_other_s = match scope {
+        let links = &mut self.links;
+        let is_other_s = match self.scope {
             Scope::Whole => has_names && links.len() < MOST_LINKS && !links.insert(stat.st_ino),
             Scope::Beside(layer) => has_names || stat.st_ino == layer,
         };
-        if is_other_s || stat.st_dev != top.st_dev {
-            continue;
+        if is_other_s || stat.st_dev != self.top.st_dev {
+            return Ok(());
         }
-        totals.bytes += blocks(&stat);
-        totals.files += 1;
-        if is_folder && folders.len() < DEEPEST {
-            let name = CString::from(name);
-            match folders.last().map(|folder| open(folder, &name)) {
-                Some(Ok(below)) => folders.push(below),
-                // Half a sum is worse than none.
-                Some(Err(error @ (Errno::ACCESS | Errno::PERM | Errno::MFILE | Errno::NFILE))) => {
-                    return Err(error.into());
-                }
-                // It is gone, or something else by now.
-                Some(Err(_)) | None => {}
-            }
+        self.totals.bytes += blocks(&stat);
+        self.totals.files += 1;
+        if !is_folder {
+            return Ok(());
         }
+        if self.folders.len() == self.deepest {
+            let deepest = self.deepest;
+            let error = format!("it has folders more than {deepest} deep, which is too deep");
+            return Err(io::Error::other(error));
+        }
+        match open(folder, name) {
+            Ok(below) => self.folders.push(below),
+            Err(error) if is_gone(error) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
-    Ok(Some(totals))
+}
+
+/// Whether an error says that something is gone, or something else by now.
+fn is_gone(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE
+    )
 }
 
 /// Opens a folder within another one, and never what a link leads to.
-fn open(parent: &Dir, name: &CString) -> Result<Dir, Errno> {
+fn open(parent: &Dir, name: &CStr) -> Result<Dir, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let parent = parent.fd()?;
     // Only the owner, or one with the right to act as such, may leave the access time as it is.
@@ -217,6 +270,48 @@ mod tests {
         assert_eq!(walk(open(), Scope::Whole, &mut go_on).unwrap(), None);
         let file = rustix::fs::open(folder.path().join("1"), OFlags::RDONLY, Mode::empty());
         assert!(walk(file.unwrap(), Scope::Whole, || true).is_err());
+    }
+
+    #[test]
+    fn a_walk_is_gone_on_with_where_it_was_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for number in 0..30 {
+            fs::create_dir_all(path.join(format!("{number}/below"))).unwrap();
+            fs::write(path.join(format!("{number}/below/file")), "x").unwrap();
+        }
+        let root = rustix::fs::open(path, OFlags::RDONLY, Mode::empty()).unwrap();
+        let mut walk = Walk::new(root, Scope::Whole).unwrap();
+        let mut turns = 0;
+        let found = loop {
+            turns += 1;
+            let mut left = 7;
+            let go_on = || {
+                left -= 1;
+                left > 0
+            };
+            if let Some(found) = walk.go_on(go_on).unwrap() {
+                break found;
+            }
+        };
+        assert_eq!(found, du(path));
+        assert_eq!(turns, 90 / 7 + 1);
+    }
+
+    /// Part of a sum is none.
+    #[test]
+    fn what_is_too_deep_has_no_sum() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("a/b/c")).unwrap();
+        let walk = |deepest| {
+            let root = rustix::fs::open(folder.path(), OFlags::RDONLY, Mode::empty()).unwrap();
+            let mut walk = Walk::new(root, Scope::Whole).unwrap();
+            walk.deepest = deepest;
+            walk.go_on(|| true)
+        };
+        assert_eq!(walk(4).unwrap(), Some(du(folder.path())));
+        let error = walk(3).unwrap_err();
+        assert!(error.to_string().contains("3 deep"), "{error}");
     }
 
     /// A folder that is removed and made anew all the time: some sum comes out.

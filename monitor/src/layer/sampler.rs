@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::holder::{Holder, Holders};
 use super::owner;
-use super::scanner::{Scan, Scanner};
+use super::scanner::{Last, Scan, Scanner};
 use super::upper::{self, HostOverlays};
 use crate::container::Container;
 use crate::netns::Placement;
@@ -23,7 +23,8 @@ pub struct LayerSample<'a> {
     pub containers: Vec<(&'a Arc<Container>, Scan)>,
     /// What each container's layer lies on, where that is wanted.
     pub holders: Vec<(&'a Arc<Container>, Holder)>,
-    /// Containers whose mounts cannot be read.
+    /// Containers whose mounts cannot be read, and those whose layer could not be scanned the last
+    /// time.
     pub errors: u64,
     /// How long it took.
     pub duration: Duration,
@@ -131,8 +132,11 @@ impl LayerSampler {
             known.is_wanted = true;
             if let Some(path) = &known.path {
                 paths.push(Arc::clone(path));
-                let scan = self.scanner.scan(path);
-                sample.containers.extend(scan.map(|scan| (container, scan)));
+                match self.scanner.last(path) {
+                    Some(Last::Scanned(scan)) => sample.containers.push((container, scan)),
+                    Some(Last::Failed) => sample.errors += 1,
+                    None => {}
+                }
                 let holder = self.holders.as_mut().and_then(|holders| holders.of(path));
                 sample
                     .holders

@@ -5,6 +5,7 @@
 //! disk to others first.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -43,10 +44,19 @@ pub struct Scan {
 /// A layer by its path on the host.
 type Path = Arc<[u8]>;
 
+/// How the last scan of a layer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// With numbers.
+    Scanned(Scan),
+    /// With an error: what was found before is of a layer that is another by now.
+    Failed,
+}
+
 #[derive(Debug)]
 struct Layer {
     due: Instant,
-    scan: Option<Scan>,
+    last: Option<Last>,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +83,7 @@ impl Scanner {
     ///
     /// # Errors
     /// The thread cannot be made.
-    pub fn start(init: Arc<Process>, budget: u32) -> std::io::Result<Self> {
+    pub fn start(init: Arc<Process>, budget: u32) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::downgrade(&shared);
         thread::Builder::new()
@@ -98,7 +108,7 @@ impl Scanner {
                 has_new = true;
                 Layer {
                     due: now,
-                    scan: None,
+                    last: None,
                 }
             });
         }
@@ -108,9 +118,9 @@ impl Scanner {
         }
     }
 
-    /// The last scan of a layer, if there was one.
-    pub fn scan(&self, path: &[u8]) -> Option<Scan> {
-        self.shared.lock().by_path.get(path)?.scan
+    /// How the last scan of a layer ended, if there was one.
+    pub fn last(&self, path: &[u8]) -> Option<Last> {
+        self.shared.lock().by_path.get(path)?.last
     }
 
     /// Entries looked at since start.
@@ -180,27 +190,40 @@ fn scan(shared: &Shared, init: &Process, path: &Path, pace: &mut Pace) {
             layers.by_path.contains_key(path)
         })
     });
-    let totals = totals.unwrap_or_else(|error| {
-        // What is gone was the layer of a container that ended.
-        if error.kind() == std::io::ErrorKind::NotFound {
-            debug!(path = %String::from_utf8_lossy(path), "a writable layer is gone");
-        } else if !std::mem::replace(&mut pace.has_warned, true) {
-            warn!(
-                path = %String::from_utf8_lossy(path), %error,
-                "cannot scan a container's writable layer (folders of others need CAP_DAC_READ_SEARCH)"
-            );
-        }
-        None
-    });
+    let last = match totals {
+        Ok(totals) => totals.map(|totals| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            let timestamp = now.map_or(0, |since| since.as_secs());
+            Last::Scanned(Scan { totals, timestamp })
+        }),
+        Err(error) => tell(path, &error, &mut pace.has_warned),
+    };
     let mut layers = shared.lock();
     layers.inodes += std::mem::take(&mut pace.taken);
     if let Some(layer) = layers.by_path.get_mut(path) {
         layer.due = Instant::now() + interval(start.elapsed());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let timestamp = now.map_or(0, |since| since.as_secs());
-        let scan = totals.map(|totals| Scan { totals, timestamp });
-        layer.scan = scan.or(layer.scan);
+        layer.last = last.or(layer.last);
     }
+}
+
+/// Tells of a scan that failed, and what it means for the layer: `None` where it is gone, as that
+/// of a container that ended.
+fn tell(path: &[u8], error: &io::Error, has_warned: &mut bool) -> Option<Last> {
+    let path = String::from_utf8_lossy(path);
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => {
+            debug!(%path, "a writable layer is gone");
+            return None;
+        }
+        io::ErrorKind::PermissionDenied => " (folders of others need CAP_DAC_READ_SEARCH)",
+        _ => "",
+    };
+    if std::mem::replace(has_warned, true) {
+        debug!(%path, %error, "cannot scan a container's writable layer{hint}");
+    } else {
+        warn!(%path, %error, "cannot scan a container's writable layer{hint}");
+    }
+    Some(Last::Failed)
 }
 
 /// How long a layer is left alone after a scan that took so long.
@@ -265,12 +288,45 @@ fn lower_priority() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::process;
 
     #[test]
     fn big_layers_rest_longer() {
         assert_eq!(interval(Duration::from_millis(5)), INTERVAL);
         assert_eq!(interval(Duration::from_secs(30)), Duration::from_secs(600));
         assert_eq!(interval(Duration::from_secs(36_000)), LONGEST_INTERVAL);
+    }
+
+    /// A scanner of one layer, and how its next scan ends.
+    fn ends(scanner: &Scanner, path: &Path, expected: impl Fn(Last) -> bool) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !scanner.last(path).is_some_and(&expected) {
+            assert!(Instant::now() < end, "{:?}", scanner.last(path));
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_layer_that_cannot_be_scanned_any_more_has_no_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let layer = folder.path().join("layer");
+        std::fs::create_dir(&layer).unwrap();
+        let path: Path = layer.as_os_str().as_encoded_bytes().into();
+        let scanner = Scanner::start(process(), 1_000).unwrap();
+        scanner.set(&[Arc::clone(&path)]);
+        let again = || {
+            let mut layers = scanner.shared.lock();
+            layers.by_path.get_mut(&path).unwrap().due = Instant::now();
+        };
+        ends(&scanner, &path, |last| matches!(last, Last::Scanned(_)));
+        // What is gone keeps its number, for as long as the container is there.
+        std::fs::remove_dir(&layer).unwrap();
+        again();
+        thread::sleep(Duration::from_millis(50));
+        ends(&scanner, &path, |last| matches!(last, Last::Scanned(_)));
+        std::fs::write(&layer, "no folder").unwrap();
+        again();
+        ends(&scanner, &path, |last| last == Last::Failed);
     }
 
     #[test]

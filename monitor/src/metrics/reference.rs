@@ -246,7 +246,9 @@ its own (rootless runtimes): then it has none of these series. The folder is wal
 inodes a second, each layer when it is new and then again after a minute, or after twenty times \
 what its scan took, six hours at most. Numbers are those of `du -s --block-size=1` and of `du \
 --inodes` less one: hard links count once, links are not followed, other file systems not entered. \
-A layer with a folder that may not be read has no number.
+A layer of which the last scan failed, as for a folder that may not be read or is more than 1,000 \
+deep, has no number: then `container_monitor_sample_errors_total{collector=\"writable-layer\"}` grows, \
+and the log says why (the first one as a warning, all of them with `--log.level debug`).
 
 ";
 

@@ -98,3 +98,22 @@ fn one_without_a_layer_is_looked_at_again_now_and_then() {
     scene.settle();
     assert!(scene.path().is_some());
 }
+
+#[test]
+fn a_layer_that_cannot_be_scanned_is_an_error() {
+    let mut scene = Scene::new();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    scene.enter(file.path());
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let sample = scene.sample();
+        assert!(sample.containers.is_empty());
+        if sample.errors == 1 {
+            break;
+        }
+        assert!(Instant::now() < end, "no error");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // At every collection, until a scan succeeds.
+    assert_eq!(scene.sample().errors, 1);
+}

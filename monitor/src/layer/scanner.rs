@@ -1,10 +1,11 @@
-//! Scanning layers in the background, one after another, no faster than its budget.
+//! Scanning layers in the background, one after another, no faster than its budget. Big ones take
+//! turns with the others, so that none waits for them.
 //!
 //! A layer is scanned as soon as it is known, and again after a minute, or after twenty times what
 //! its last scan took: big layers less often. The thread has the lowest priority and gives the
 //! disk to others first.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -12,9 +13,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::{debug, warn};
 
+use super::pace::Pace;
 use super::quota;
 use super::upper::open_on_host;
-use super::walk::{Scope, Totals, walk};
+use super::walk::{Scope, Totals, Walk};
 use crate::procfs::Process;
 
 /// Shortest time between two scans of a layer.
@@ -29,8 +31,14 @@ const REST: u32 = 20;
 /// Longest time that a new layer, told of between a look and a wait, goes unnoticed.
 const NAP: Duration = Duration::from_secs(1);
 
-/// How often the budget is given out.
-const SLICE: Duration = Duration::from_millis(100);
+/// Entries after which the scan of a layer leaves the turn to others: 7 s of the usual budget.
+const BIG: u64 = 10_000;
+
+/// Entries of a turn of a big layer where no other is due: a new one waits that long.
+const TURN: u64 = 500;
+
+/// Most scans that are open: each keeps the folders open that it is in, and remembers links.
+const MOST_OPEN: usize = 4;
 
 /// What a scan found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +65,8 @@ pub enum Last {
 struct Layer {
     due: Instant,
     last: Option<Last>,
+    /// Whether the last scan had to leave the turn to others.
+    is_big: bool,
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +119,7 @@ impl Scanner {
                 Layer {
                     due: now,
                     last: None,
+                    is_big: false,
                 }
             });
         }
@@ -142,10 +153,16 @@ impl Shared {
         self.layers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The layer that is due first, and when.
-    fn next(&self) -> Option<(Path, Instant)> {
+    /// The layer that is due first, and when, beside those of open scans. While as many are open
+    /// as may be, no other big one is.
+    fn next(&self, open: &VecDeque<Open>) -> Option<(Path, Instant)> {
         let layers = self.lock();
-        let next = layers.by_path.iter().min_by_key(|(_, layer)| layer.due)?;
+        let can_begin = |(path, layer): &(&Path, &Layer)| {
+            let is_open = open.iter().any(|open| open.path == **path);
+            !is_open && (open.len() < MOST_OPEN || !layer.is_big)
+        };
+        let next = layers.by_path.iter().filter(can_begin);
+        let next = next.min_by_key(|(_, layer)| layer.due)?;
         Some((Arc::clone(next.0), next.1.due))
     }
 
@@ -159,50 +176,158 @@ impl Shared {
 
 /// Ends when `shared` is dropped.
 fn scan_for_ever(shared: &Weak<Shared>, init: &Process, budget: u32) {
-    let mut pace = Pace::new(budget);
+    let mut scans = Scans::new(init, budget, BIG);
     while let Some(shared) = shared.upgrade() {
-        let now = Instant::now();
-        match shared.next() {
-            Some((path, due)) if due <= now => scan(&shared, init, &path, &mut pace),
-            Some((_, due)) => shared.wait((due - now).min(NAP)),
-            None => shared.wait(NAP),
+        if let Some(wait) = scans.go_on(&shared) {
+            shared.wait(wait.min(NAP));
         }
     }
 }
 
-fn scan(shared: &Shared, init: &Process, path: &Path, pace: &mut Pace) {
-    let start = Instant::now();
-    let totals = open_on_host(init, path).and_then(|folder| {
-        let sums = quota::totals(&folder, || pace.take());
-        if sums.is_some() {
-            return Ok(sums);
+/// A scan that was begun.
+#[derive(Debug)]
+struct Open {
+    path: Path,
+    walk: Walk,
+    entries: u64,
+    spent: Duration,
+}
+
+/// The scans of all layers: one after another, but for big ones, which stay open and take turns
+/// with the others.
+#[derive(Debug)]
+struct Scans<'a> {
+    init: &'a Process,
+    pace: Pace,
+    /// Entries after which a scan leaves the turn to others.
+    big: u64,
+    /// The scans of big layers; the first one's turn is next.
+    open: VecDeque<Open>,
+    /// Entries that others had since the last turn of one of these.
+    owed: u64,
+    /// Whether a layer that cannot be scanned was told of.
+    has_warned: bool,
+}
+
+impl<'a> Scans<'a> {
+    fn new(init: &'a Process, budget: u32, big: u64) -> Self {
+        Self {
+            init,
+            pace: Pace::new(budget),
+            big,
+            open: VecDeque::new(),
+            owed: 0,
+            has_warned: false,
         }
-        let mut entries = 0_u64;
-        walk(folder, Scope::Whole, || {
-            pace.take();
-            entries += 1;
-            if !entries.is_multiple_of(256) {
-                return true;
+    }
+
+    /// Scans a layer that is due, or goes on with a big one for as many entries as others had
+    /// meanwhile. Where there is nothing to do it gives the time until there is.
+    fn go_on(&mut self, shared: &Shared) -> Option<Duration> {
+        let now = Instant::now();
+        let next = shared.next(&self.open);
+        let has_turn = self.open.is_empty() || self.owed == 0;
+        match next {
+            Some((path, due)) if due <= now && has_turn => self.begin(shared, path),
+            next => match self.open.pop_front() {
+                Some(open) => {
+                    let entries = match std::mem::take(&mut self.owed) {
+                        0 => TURN,
+                        owed => owed,
+                    };
+                    let left = self.turn(shared, open, entries);
+                    self.open.extend(left);
+                }
+                None => return Some(next.map_or(NAP, |(_, due)| due - now)),
+            },
+        }
+        None
+    }
+
+    /// Begins with a layer. A big one stays open, where not too many are.
+    fn begin(&mut self, shared: &Shared, path: Path) {
+        let start = Instant::now();
+        let before = self.pace.taken;
+        let walk = open_on_host(self.init, &path).and_then(|folder| {
+            match quota::totals(&folder, || self.pace.take()) {
+                Some(totals) => Ok(Err(totals)),
+                None => Walk::new(folder, Scope::Whole).map(Ok),
             }
-            let mut layers = shared.lock();
-            layers.inodes += std::mem::take(&mut pace.taken);
-            // The container may have ended meanwhile.
-            layers.by_path.contains_key(path)
-        })
-    });
-    let last = match totals {
-        Ok(totals) => totals.map(|totals| {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            let timestamp = now.map_or(0, |since| since.as_secs());
-            Last::Scanned(Scan { totals, timestamp })
-        }),
-        Err(error) => tell(path, &error, &mut pace.has_warned),
-    };
-    let mut layers = shared.lock();
-    layers.inodes += std::mem::take(&mut pace.taken);
-    if let Some(layer) = layers.by_path.get_mut(path) {
-        layer.due = Instant::now() + interval(start.elapsed());
-        layer.last = last.or(layer.last);
+        });
+        let walk = match walk {
+            Ok(Ok(walk)) => walk,
+            Ok(Err(totals)) => return self.end(shared, &path, Ok(totals), start.elapsed()),
+            Err(error) => return self.end(shared, &path, Err(error), start.elapsed()),
+        };
+        let open = Open {
+            path: Arc::clone(&path),
+            walk,
+            entries: 0,
+            spent: start.elapsed(),
+        };
+        let left = self.turn(shared, open, self.big);
+        if !self.open.is_empty() {
+            self.owed = self.pace.taken - before;
+        }
+        if let Some(left) = left {
+            if let Some(layer) = shared.lock().by_path.get_mut(&path) {
+                layer.is_big = true;
+            }
+            // One too many begins anew when another has ended.
+            if self.open.len() < MOST_OPEN {
+                self.open.push_back(left);
+            }
+        }
+    }
+
+    /// Goes on with a scan for so many entries; gives it back where there is more.
+    fn turn(&mut self, shared: &Shared, mut open: Open, entries: u64) -> Option<Open> {
+        let start = Instant::now();
+        let mut left = entries;
+        let mut is_wanted = true;
+        let totals = open.walk.go_on(|| {
+            self.pace.take();
+            open.entries += 1;
+            left -= 1;
+            if open.entries.is_multiple_of(256) {
+                let mut layers = shared.lock();
+                layers.inodes += self.pace.report();
+                // The container may have ended meanwhile.
+                is_wanted = layers.by_path.contains_key(&open.path);
+            }
+            is_wanted && left > 0
+        });
+        open.spent += start.elapsed();
+        match totals.transpose() {
+            Some(result) => {
+                if result.is_ok()
+                    && let Some(layer) = shared.lock().by_path.get_mut(&open.path)
+                {
+                    layer.is_big = open.entries > self.big;
+                }
+                self.end(shared, &open.path, result, open.spent);
+                None
+            }
+            None => is_wanted.then_some(open),
+        }
+    }
+
+    /// Ends a scan that took so long.
+    fn end(&mut self, shared: &Shared, path: &Path, result: io::Result<Totals>, spent: Duration) {
+        let last = match result {
+            Ok(totals) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH);
+                let timestamp = now.map_or(0, |since| since.as_secs());
+                Some(Last::Scanned(Scan { totals, timestamp }))
+            }
+            Err(error) => tell(path, &error, &mut self.has_warned),
+        };
+        let mut layers = shared.lock();
+        layers.inodes += self.pace.report();
+        if let Some(layer) = layers.by_path.get_mut(path) {
+            layer.due = Instant::now() + interval(spent);
+            layer.last = last.or(layer.last);
+        }
     }
 }
 
@@ -231,41 +356,6 @@ fn interval(took: Duration) -> Duration {
     (took * REST).clamp(INTERVAL, LONGEST_INTERVAL)
 }
 
-/// Gives out the budget.
-#[derive(Debug)]
-struct Pace {
-    slice: u32,
-    left: u32,
-    ends: Instant,
-    taken: u64,
-    /// Whether a layer that cannot be scanned was told of.
-    has_warned: bool,
-}
-
-impl Pace {
-    fn new(budget: u32) -> Self {
-        Self {
-            // A slice has one at least.
-            slice: (budget / 10).max(1),
-            left: 0,
-            ends: Instant::now(),
-            taken: 0,
-            has_warned: false,
-        }
-    }
-
-    /// Takes one entry, after a while where the slice's are used up.
-    fn take(&mut self) {
-        self.taken += 1;
-        if self.left == 0 {
-            thread::sleep(self.ends.saturating_duration_since(Instant::now()));
-            self.ends = Instant::now() + SLICE;
-            self.left = self.slice;
-        }
-        self.left -= 1;
-    }
-}
-
 /// Lets everybody else go first, at the CPU and at the disk. Where that cannot be had the thread
 /// is as others.
 fn lower_priority() {
@@ -286,58 +376,4 @@ fn lower_priority() {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::process;
-
-    #[test]
-    fn big_layers_rest_longer() {
-        assert_eq!(interval(Duration::from_millis(5)), INTERVAL);
-        assert_eq!(interval(Duration::from_secs(30)), Duration::from_secs(600));
-        assert_eq!(interval(Duration::from_secs(36_000)), LONGEST_INTERVAL);
-    }
-
-    /// A scanner of one layer, and how its next scan ends.
-    fn ends(scanner: &Scanner, path: &Path, expected: impl Fn(Last) -> bool) {
-        let end = Instant::now() + Duration::from_secs(30);
-        while !scanner.last(path).is_some_and(&expected) {
-            assert!(Instant::now() < end, "{:?}", scanner.last(path));
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    #[test]
-    fn a_layer_that_cannot_be_scanned_any_more_has_no_number() {
-        let folder = tempfile::tempdir().unwrap();
-        let layer = folder.path().join("layer");
-        std::fs::create_dir(&layer).unwrap();
-        let path: Path = layer.as_os_str().as_encoded_bytes().into();
-        let scanner = Scanner::start(process(), 1_000).unwrap();
-        scanner.set(&[Arc::clone(&path)]);
-        let again = || {
-            let mut layers = scanner.shared.lock();
-            layers.by_path.get_mut(&path).unwrap().due = Instant::now();
-        };
-        ends(&scanner, &path, |last| matches!(last, Last::Scanned(_)));
-        // What is gone keeps its number, for as long as the container is there.
-        std::fs::remove_dir(&layer).unwrap();
-        again();
-        thread::sleep(Duration::from_millis(50));
-        ends(&scanner, &path, |last| matches!(last, Last::Scanned(_)));
-        std::fs::write(&layer, "no folder").unwrap();
-        again();
-        ends(&scanner, &path, |last| last == Last::Failed);
-    }
-
-    #[test]
-    fn a_budget_is_kept() {
-        let mut pace = Pace::new(1_000);
-        let start = Instant::now();
-        for _ in 0..300 {
-            pace.take();
-        }
-        // The first slice at once, the second and the third after a tenth of a second each.
-        assert!(start.elapsed() >= SLICE * 2);
-        assert_eq!(pace.taken, 300);
-    }
-}
+mod tests;

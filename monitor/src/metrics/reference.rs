@@ -244,7 +244,8 @@ CRI-O, Podman as root). Which folder that is says the host's own mount table; wh
 its mounts to itself, the container's is believed, unless it is in a user namespace with mounts of \
 its own (rootless runtimes): then it has none of these series. The folder is walked in the background, `--collector.writable-layer.budget` \
 inodes a second, each layer when it is new and then again after a minute, or after twenty times \
-what its scan took, six hours at most. Numbers are those of `du -s --block-size=1` and of `du \
+what its scan took, six hours at most. A scan of more than 10,000 inodes takes turns with the others \
+and leaves them half of the budget. Numbers are those of `du -s --block-size=1` and of `du \
 --inodes` less one: hard links count once, links are not followed, other file systems not entered. \
 A layer of which the last scan failed, as for a folder that may not be read or is more than 1,000 \
 deep, has no number: then `container_monitor_sample_errors_total{collector=\"writable-layer\"}` grows, \

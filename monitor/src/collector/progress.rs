@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use crate::metrics::own::{CollectorStatus, OwnMetrics, OwnStatus};
-use crate::metrics::shorten::shorten;
+use crate::metrics::shorten::Shown;
 use crate::metrics::{Ages, Exposition};
 
 /// How old a part of a collection may be. What a collection that hangs found first says nothing
@@ -30,6 +30,7 @@ struct State {
     text: String,
     /// How many series there may be, and whose go first.
     limit: Option<(u64, Arc<Ages>)>,
+    shown: Shown,
     now: OwnStatus,
     /// Of the last collection that ended.
     last: OwnStatus,
@@ -67,8 +68,9 @@ impl Progress {
     /// Takes out what is over the limit, and says how many series that was.
     pub(super) fn shorten(&self) -> u64 {
         let mut state = self.state();
+        let state = &mut *state;
         match state.limit.take() {
-            Some((limit, ages)) => shorten(&mut state.text, limit, &ages),
+            Some((limit, ages)) => state.shown.shorten(&mut state.text, limit, &ages),
             None => 0,
         }
     }
@@ -125,9 +127,10 @@ impl Progress {
             String::new()
         };
         let limit = state.limit.clone();
+        let shown = state.shown;
         drop(state);
         if let Some((limit, ages)) = limit {
-            let dropped = shorten(&mut text, limit, &ages);
+            let dropped = shown.shorten_part(&mut text, limit, &ages);
             status.series = status.series.saturating_sub(dropped);
         }
         self.render(&status, &mut text);

@@ -142,8 +142,9 @@ namespace is reported with `--host-network` alone.
 - A container that is left out (`--container-include`, `--container-exclude`, \
 `--min-container-age`, `--limit.containers`, `--limit.series`) has none either, and what it owns \
 moves to no other: a sum over a pod is then that of the containers that are published. Which ones \
-those are does not change while they live: of too many the oldest stay. A pod's own series stay as \
-long as one of its containers does.
+those are does not change while they live: of too many the oldest stay. Over `--limit.series` the \
+youngest go, and come back where a twentieth of the limit stays free beside them. A pod's own series \
+stay as long as one of its containers does.
 - What this kernel does not count, or what could not be read, has no series. It is never 0.
 
 ";

@@ -3,7 +3,9 @@
 //!
 //! It works on the finished text, because only there all series are known, and costs nothing but
 //! counting lines as long as they fit. A container that began earlier never gives way to a later
-//! one, so that the same ones stay from scrape to scrape.
+//! one. How many series one has changes all the time, so that one more may fit now and not the next
+//! time: so those that were shown stay as long as all of them fit, and others come only where there
+//! is some room beside them.
 
 use std::collections::HashMap;
 
@@ -57,29 +59,89 @@ fn key(labels: &str) -> Option<&str> {
     Some(&labels[..at])
 }
 
-/// Takes the series of the youngest containers out of `text`, the text format of one collection,
-/// until at most `limit` are left, and says how many were taken out. What is no container's stays,
-/// and counts.
-pub fn shorten(text: &mut String, limit: u64, ages: &Ages) -> u64 {
-    let is_sample = |line: &&str| !line.starts_with('#');
-    let total = text.lines().filter(is_sample).count() as u64;
-    if total <= limit {
-        return 0;
-    }
-    let mut counts = vec![0; ages.count];
-    let mut kept = 0;
-    for line in text.lines().filter(is_sample) {
-        match ages.place(line) {
-            Some(place) => counts[place] += 1,
-            None => kept += 1,
-        }
-    }
-    let fits = |count: &&u64| {
-        kept += **count;
-        kept <= limit
-    };
-    let end = counts.iter().take_while(fits).count();
+/// Part of the limit that stays free where containers come that were not shown: a twentieth.
+const ROOM: u64 = 20;
 
+/// Which containers are shown, from one collection to the next.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown {
+    /// How many of the oldest; `None` for all.
+    oldest: Option<usize>,
+}
+
+impl Shown {
+    /// Takes the series of the youngest containers out of `text`, the text format of one
+    /// collection, until at most `limit` are left, and says how many were taken out. What is no
+    /// container's stays, and counts.
+    pub fn shorten(&mut self, text: &mut String, limit: u64, ages: &Ages) -> u64 {
+        let total = text.lines().filter(is_sample).count() as u64;
+        let with_room = limit - limit / ROOM;
+        if total <= with_room || total <= limit && self.oldest.is_none() {
+            self.oldest = None;
+            return 0;
+        }
+        let counts = Counts::new(text, ages);
+        let fit = match self.oldest {
+            None => counts.fit(limit),
+            Some(oldest) => counts.fit(limit).min(oldest.max(counts.fit(with_room))),
+        };
+        self.oldest = Some(fit);
+        total - take_out(text, ages, fit)
+    }
+
+    /// The same with a part of the text: nobody is shown who was not in the last whole one.
+    pub fn shorten_part(self, text: &mut String, limit: u64, ages: &Ages) -> u64 {
+        let counts = Counts::new(text, ages);
+        let fit = counts.fit(limit);
+        let fit = self.oldest.map_or(fit, |oldest| oldest.min(fit));
+        counts.total - take_out(text, ages, fit)
+    }
+}
+
+fn is_sample(line: &&str) -> bool {
+    !line.starts_with('#')
+}
+
+/// How many series there are.
+struct Counts {
+    total: u64,
+    /// Of no container.
+    others: u64,
+    /// Of each container, the oldest first.
+    by_place: Vec<u64>,
+}
+
+impl Counts {
+    fn new(text: &str, ages: &Ages) -> Self {
+        let mut counts = Self {
+            total: 0,
+            others: 0,
+            by_place: vec![0; ages.count],
+        };
+        for line in text.lines().filter(is_sample) {
+            counts.total += 1;
+            match ages.place(line) {
+                Some(place) => counts.by_place[place] += 1,
+                None => counts.others += 1,
+            }
+        }
+        counts
+    }
+
+    /// How many of the oldest containers fit into `limit`.
+    fn fit(&self, limit: u64) -> usize {
+        let mut sum = self.others;
+        let fits = |count: &&u64| {
+            sum += **count;
+            sum <= limit
+        };
+        self.by_place.iter().take_while(fits).count()
+    }
+}
+
+/// Leaves only the series of the oldest `end` containers, and what is no container's; gives how
+/// many those are.
+fn take_out(text: &mut String, ages: &Ages, end: usize) -> u64 {
     let mut short = String::with_capacity(text.len());
     let mut header = 0;
     let mut left = 0;
@@ -103,7 +165,7 @@ pub fn shorten(text: &mut String, limit: u64, ages: &Ages) -> u64 {
         short.truncate(header);
     }
     *text = short;
-    total - left
+    left
 }
 
 #[cfg(test)]

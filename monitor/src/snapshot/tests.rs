@@ -368,8 +368,11 @@ fn series_are_kept_by_the_age_of_their_containers() {
     let mut text = String::new();
     let total = render(&snapshot, &mut text);
     // The youngest has three.
-    let dropped =
-        crate::metrics::shorten::shorten(&mut text, total - 1, &snapshot.ages(&placement, []));
+    let dropped = crate::metrics::shorten::Shown::default().shorten(
+        &mut text,
+        total - 1,
+        &snapshot.ages(&placement, []),
+    );
     assert_eq!(dropped, 3);
     let metrics = Metrics::parse(&text).unwrap();
     let left = [("shop/cart-0/", 41), ("//old", 43)];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use testkit::metrics::Metrics;
 
-use super::{Ages, shorten};
+use super::{Ages, Shown};
 use crate::metrics::{CadvisorLabels, Encoder, Identity, Kind, Labels, Tail};
 use crate::procfs::Number;
 
@@ -73,7 +73,7 @@ fn the_oldest_stay_whole() {
         (0, vec![]),
     ] {
         let mut text = text(&containers);
-        let dropped = shorten(&mut text, limit, &ages);
+        let dropped = Shown::default().shorten(&mut text, limit, &ages);
         let left: usize = expected.iter().map(|(_, count)| count).sum();
         assert_eq!(dropped as usize, 10 - left, "{limit}");
         let mut found = counts(&text);
@@ -97,7 +97,7 @@ fn the_last_family_leaves_nothing_behind_either() {
     let mut text = text(&[("one", 1)]);
     let end = text.find("# HELP host").unwrap();
     text.truncate(end);
-    assert_eq!(shorten(&mut text, 0, &ages(["one"])), 1);
+    assert_eq!(Shown::default().shorten(&mut text, 0, &ages(["one"])), 1);
     assert_eq!(text, "");
 }
 
@@ -122,12 +122,57 @@ fn labels_of_cadvisor_say_whose_a_series_is() {
         family.sample(&row(id), &Tail::NONE, Number::Unsigned(1));
     }
     drop(family);
-    assert_eq!(shorten(&mut text, 2, &ages), 1);
+    assert_eq!(Shown::default().shorten(&mut text, 2, &ages), 1);
     assert!(
         text.contains("name=\"one\"") && text.contains("name=\"host\""),
         "{text}"
     );
     assert!(!text.contains("two"), "{text}");
+}
+
+/// A container's series come and go; who is shown does not, as long as that is possible.
+#[test]
+fn who_is_shown_does_not_flap() {
+    let ages = ages(["one", "two", "three"]);
+    let mut shown = Shown::default();
+    let mut left = |two: usize, three: usize| {
+        let mut text = text(&[("one", 60), ("two", two), ("three", three)]);
+        shown.shorten(&mut text, 100, &ages);
+        let mut found = counts(&text);
+        found.remove("");
+        found.into_keys().collect::<Vec<_>>()
+    };
+    // With the three of the host it is 98.
+    assert_eq!(left(20, 15), ["one", "three", "two"]);
+    assert_eq!(left(22, 15), ["one", "three", "two"]);
+    assert_eq!(left(23, 15), ["one", "two"]);
+    // One series less, and it would fit again: the next time it would not.
+    for two in [22, 23, 20, 24, 18] {
+        assert_eq!(left(two, 15), ["one", "two"], "{two}");
+    }
+    // With room for more it comes, and stays.
+    assert_eq!(left(17, 15), ["one", "three", "two"]);
+    assert_eq!(left(22, 15), ["one", "three", "two"]);
+    // Where not even those fit that were shown, fewer are.
+    assert_eq!(left(38, 15), ["one"]);
+    assert_eq!(left(37, 0), ["one"]);
+    assert_eq!(left(32, 15), ["one", "two"]);
+}
+
+/// What there is of a collection under way shows nobody else.
+#[test]
+fn a_part_of_a_text_shows_no_others() {
+    let ages = ages(["one", "two"]);
+    let whole = [("one", 60), ("two", 40)];
+    let mut shown = Shown::default();
+    shown.shorten(&mut text(&whole), 100, &ages);
+    let mut part = text(&[("one", 6), ("two", 4)]);
+    assert_eq!(shown.shorten_part(&mut part, 100, &ages), 4);
+    assert!(!part.contains("two"), "{part}");
+    let mut part = text(&whole);
+    assert_eq!(Shown::default().shorten_part(&mut part, 100, &ages), 40);
+    let mut part = text(&[("one", 6), ("two", 4)]);
+    assert_eq!(Shown::default().shorten_part(&mut part, 100, &ages), 0);
 }
 
 proptest! {
@@ -141,7 +186,7 @@ proptest! {
             names.iter().map(String::as_str).zip(sizes.iter().copied()).collect();
         let mut text = text(&containers);
         let before = Metrics::parse(&text).unwrap().samples.len() as u64;
-        let dropped = shorten(&mut text, limit, &ages(names.iter().map(String::as_str)));
+        let dropped = Shown::default().shorten(&mut text, limit, &ages(names.iter().map(String::as_str)));
         let after = Metrics::parse(&text).unwrap().samples.len() as u64;
         prop_assert_eq!(before - after, dropped);
         prop_assert!(after <= limit);

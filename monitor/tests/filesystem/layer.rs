@@ -121,10 +121,20 @@ fn a_hundred_thousand_files() -> Result<()> {
     let slow = "--collector.writable-layer.budget=3000";
     let monitor = Monitor::start(exe, &[&args[..], &[slow]].concat())?;
     monitor.wait_ready()?;
+    let looked_at =
+        |metrics: &Metrics| metrics.value("container_monitor_writable_layer_inodes_total", &[]);
+    // More than the other one has: its scan is under way.
+    monitor.metrics_when(SCAN, |metrics| {
+        let found = looked_at(metrics)?;
+        ensure!(found > 1_000.0, "{found} were looked at");
+        Ok(())
+    })?;
     docker.docker(&["rm", "--force", "layer-big"])?;
     ensure!(!big.exists(), "{} is still there", big.display());
     let metrics = scanned(&monitor, "layer-small")?;
     ensure!(published(&metrics, "layer-big").is_err());
+    let found = looked_at(&metrics)?;
+    ensure!(found < 100_000.0, "{found}: it was scanned to the end");
     monitor.stop()?;
     Ok(())
 }

@@ -1,10 +1,15 @@
 //! A container that is up to no good leads nobody out of it, and what vanishes is no error.
 
-use anyhow::{Result, ensure};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::scene::Scene;
 
-/// Every mount point's parent, or the mount point itself, is swapped for a link that leads out.
+/// Every mount point's parent, or the mount point itself, is swapped for a link that leads out. The
+/// kernel lists a mount where it is now, so none of them is listed below a link.
 const SWAP: &str = "
     mv parent moved; ln -s /proc/1/root parent
     umount direct; rmdir direct; ln -s /proc/1/root direct
@@ -12,7 +17,7 @@ const SWAP: &str = "
     umount absolute; rmdir absolute; ln -s / absolute";
 
 #[test]
-fn links_lead_nowhere() -> Result<()> {
+fn swapped_mount_points_are_gone() -> Result<()> {
     testkit::require!(crate::needs());
     let scene = Scene::new(
         "cmfslinks",
@@ -38,6 +43,57 @@ fn links_lead_nowhere() -> Result<()> {
     Ok(())
 }
 
+/// Once it is listed, a mount's parent may be swapped for a link before it is asked: that leads to
+/// another mount, of another size.
+#[test]
+fn links_lead_nowhere() -> Result<()> {
+    testkit::require!(crate::needs());
+    let scene = Scene::new(
+        "cmfslinks2",
+        "mkdir -p parent/child decoy/child; ln -s decoy link
+         mount -t tmpfs -o size=1m t parent/child; mount -t tmpfs -o size=2m t decoy/child",
+    )?;
+    let monitor = scene.monitor(&[])?;
+    let is_over = AtomicBool::new(false);
+    // The mounts are of the container alone, and the folders everybody's.
+    let swap = || -> Result<()> {
+        while !is_over.load(Ordering::Relaxed) {
+            let (one, other) = (scene.path("parent"), scene.path("link"));
+            renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).context("cannot swap")?;
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        Ok(())
+    };
+    let scrape = || -> Result<()> {
+        let mut seen = 0;
+        for _ in 0..200 {
+            let sizes = scene.values(&monitor.metrics()?, "size_bytes");
+            for (point, size) in &sizes {
+                let meant = match point.as_str() {
+                    "parent/child" | "link/child" => 1.0,
+                    "decoy/child" => 2.0,
+                    other => anyhow::bail!("a mount at {other:?}"),
+                };
+                ensure!(*size == meant * 1048576.0, "{sizes:?}");
+                seen += usize::from(meant == 1.0);
+            }
+        }
+        ensure!(seen > 0, "it was never seen");
+        Ok(())
+    };
+    std::thread::scope(|scope| -> Result<()> {
+        let swapping = scope.spawn(swap);
+        let scraped = scrape();
+        is_over.store(true, Ordering::Relaxed);
+        match swapping.join() {
+            Ok(swapped) => scraped.and(swapped),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })?;
+    monitor.stop()?;
+    Ok(())
+}
+
 /// Mounts come, go and are covered all the time: no scrape fails, and no number is another's.
 #[test]
 fn what_changes_meanwhile_is_no_error() -> Result<()> {
@@ -45,7 +101,7 @@ fn what_changes_meanwhile_is_no_error() -> Result<()> {
     let scene = Scene::new("cmfschurn", "mkdir a b; mkdir -p c/d")?;
     let monitor = scene.monitor(&[])?;
     let script = "
-        n=0; while [ $n -lt 60 ]; do n=$((n + 1))
+        n=0; while [ $n -lt 20 ]; do n=$((n + 1))
         mount -t tmpfs -o size=1m t a; mount -t tmpfs -o size=2m t b
         mount -t tmpfs -o size=3m t c/d; mount -t tmpfs -o size=4m t c
         umount c; umount a; ln -s /proc/1/root c/link; umount b; umount c/d
@@ -66,6 +122,7 @@ fn what_changes_meanwhile_is_no_error() -> Result<()> {
                 ensure!(*size == meant * 1048576.0, "{sizes:?}");
                 seen += 1;
             }
+            std::thread::sleep(Duration::from_millis(5));
         }
         ensure!(seen > 0, "nothing was ever seen");
         match churn.join() {
@@ -108,14 +165,13 @@ fn nothing_is_kept_mounted() -> Result<()> {
     Ok(())
 }
 
-/// A container with more mounts than anybody needs has a bounded number of series, and delays
-/// nobody.
+/// A container with more mounts than anybody needs has a bounded number of series.
 #[test]
-fn thousands_of_mounts() -> Result<()> {
+fn more_mounts_than_are_published() -> Result<()> {
     testkit::require!(crate::needs());
     let scene = Scene::new(
         "cmfsmany",
-        "i=0; while [ $i -lt 500 ]; do i=$((i + 1)); mkdir $i; mount -t tmpfs -o size=64k t $i; done",
+        "mkdir $(seq 150); for i in $(seq 150); do mount -t tmpfs -o size=64k t $i; done",
     )?;
     let monitor = scene.monitor(&[])?;
     let metrics = monitor.metrics()?;
@@ -123,7 +179,7 @@ fn thousands_of_mounts() -> Result<()> {
     let sizes = metrics.matching("container_filesystem_size_bytes", &mine);
     ensure!(sizes.len() == 128, "{} mounts", sizes.len());
     let dropped = metrics.value("container_monitor_series_dropped_total", &[])?;
-    ensure!(dropped >= (500.0 - 128.0) * 7.0, "{dropped} dropped");
+    ensure!(dropped >= (150.0 - 128.0) * 7.0, "{dropped} dropped");
     monitor.stop()?;
     Ok(())
 }

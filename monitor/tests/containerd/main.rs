@@ -1,6 +1,8 @@
 //! The monitor on a node whose containerd also runs what no kubelet knows: plain containers in its
 //! namespaces, beside pods.
 
+mod layer;
+
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 

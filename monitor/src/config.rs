@@ -92,7 +92,7 @@ pub const COLLECTORS: &[CollectorFlag] = &[
     },
     CollectorFlag {
         name: CADVISOR,
-        help: "What is there under the names of cAdvisor too, for its dashboards: TCP, UDP, sockets",
+        help: "What is there under the names of cAdvisor too, for its dashboards: TCP, UDP, sockets, writable layers and disks (container_fs_*)",
         default: false,
     },
 ];

@@ -219,7 +219,7 @@ impl SlowPlaces {
 }
 
 /// Whether `path` is `folder` or below it.
-fn is_below(path: &[u8], folder: &[u8]) -> bool {
+pub(crate) fn is_below(path: &[u8], folder: &[u8]) -> bool {
     let folder = folder.strip_suffix(b"/").unwrap_or(folder);
     let rest = path.strip_prefix(folder);
     rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))

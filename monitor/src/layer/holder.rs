@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::upper::open_on_host;
 use crate::filesystem::Usage;
-use crate::filesystem::table::{Listed, Rules, SlowPlaces, TYPES_EXCLUDE, listed};
+use crate::filesystem::table::{Listed, Rules, SlowPlaces, TYPES_EXCLUDE, is_below, listed};
 use crate::metrics::Tail;
 use crate::procfs::Process;
 use crate::procfs::mountinfo::{self, Device};
@@ -166,7 +166,12 @@ impl Holders {
         let mounts = self.mounts.iter();
         let above = mounts.filter(|other| is_below(&mount.point, &other.point));
         let lines: Vec<&[u8]> = above.map(|other| &self.text[other.line.clone()]).collect();
-        let (found, _) = listed(&lines.concat(), self.rules.as_ref()?, &SlowPlaces::default()).ok()?;
+        let (found, _) = listed(
+            &lines.concat(),
+            self.rules.as_ref()?,
+            &SlowPlaces::default(),
+        )
+        .ok()?;
         found.into_iter().find(|found| found.id == mount.id)
     }
 }
@@ -184,32 +189,10 @@ fn place(folder: BorrowedFd<'_>) -> io::Result<Place> {
     })
 }
 
-/// Whether `path` is `folder` or below it.
-fn is_below(path: &[u8], folder: &[u8]) -> bool {
-    let folder = folder.strip_suffix(b"/").unwrap_or(folder);
-    let rest = path.strip_prefix(folder);
-    rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::process;
-
-    #[test]
-    fn folders_and_what_is_below_them() {
-        for (path, folder, expected) in [
-            ("/var/lib", "/", true),
-            ("/var/lib", "/var", true),
-            ("/var/lib", "/var/lib", true),
-            ("/var/lib", "/va", false),
-            ("/variable", "/var", false),
-            ("/", "/", true),
-        ] {
-            let found = is_below(path.as_bytes(), folder.as_bytes());
-            assert_eq!(found, expected, "{path} {folder}");
-        }
-    }
 
     #[test]
     fn a_folder_lies_on_what_statvfs_says() {

@@ -9,12 +9,11 @@ use testkit::monitor::Monitor;
 
 use crate::scene::{Scene, eventually};
 
-/// How often it is said that something in the scene does not answer; there are other scenes.
-fn silences(scene: &Scene, monitor: &Monitor) -> usize {
-    let folder = scene.folder.path().display().to_string();
+/// How often it is said that something does not answer.
+fn silences(monitor: &Monitor) -> usize {
     let log = monitor.log();
     let said = log.iter().filter(|line| line.contains("does not answer"));
-    said.filter(|line| line.contains(&folder)).count()
+    said.count()
 }
 
 #[test]
@@ -38,7 +37,7 @@ fn a_hanging_mount_delays_no_scrape() -> Result<()> {
         sizes.contains_key("fine") && !sizes.contains_key("fuse"),
         "{sizes:?}"
     );
-    ensure!(silences(&scene, &monitor) == 1, "{:?}", monitor.log());
+    ensure!(silences(&monitor) == 1, "{:?}", monitor.log());
     // Scrapes go on, and none begins another thread that hangs.
     let threads = metrics.value("process_threads", &[])?;
     for _ in 0..10 {
@@ -127,7 +126,7 @@ fn folders_of_one_server() -> Result<()> {
     );
     let sizes = scene.values(&metrics, "size_bytes");
     ensure!(sizes.len() == 2, "{sizes:?}");
-    ensure!(silences(&scene, &monitor) == 1, "{:?}", monitor.log());
+    ensure!(silences(&monitor) == 1, "{:?}", monitor.log());
 
     fuse.answer();
     eventually(&monitor, crate::SOON, "answers again", |metrics| {
@@ -142,7 +141,7 @@ fn folders_of_one_server() -> Result<()> {
 fn a_container_that_ends_meanwhile() -> Result<()> {
     testkit::require!(crate::needs(), testkit::require::fuse());
     let scene = Scene::new("cmfsstays", "mkdir fine; mount -t tmpfs -o size=1m t fine")?;
-    let monitor = scene.monitor(&["--container-include=container=~\"cmfs(stays|ends)\""])?;
+    let monitor = scene.monitor(&["--container-include=container=\"cmfsends\""])?;
     {
         let ends = Scene::new("cmfsends", "mkdir fuse")?;
         let mut fuse = Fuse::mount(ends.netns.pid(), &ends.path("fuse"))?;
@@ -201,7 +200,7 @@ fn a_lazy_image() -> Result<()> {
         ),
     )?;
     let other = Scene::new("cmfsplain", "mkdir fine; mount -t tmpfs -o size=3m t fine")?;
-    let monitor = scene.monitor(&["--container-include=container=~\"cmfs(lazy|plain)\""])?;
+    let monitor = scene.monitor(&["--container-include=container=\"cmfsplain\""])?;
     let is_whole = |metrics: &Metrics| scene.values(metrics, "size_bytes").contains_key("image/3");
     eventually(&monitor, crate::SOON, "an answer", is_whole)?;
 

@@ -170,7 +170,11 @@ fn a_container_s_own_overlay_is_no_layer() -> Result<()> {
     );
     let lying = Scene::new("cmlayerlies", &script)?;
     ensure!(du(&lying.path("upper"))?[1] == 3.0);
-    let monitor = honest.monitor(&["--log.level=debug", "--collector.cadvisor"])?;
+    let monitor = honest.monitor(&[
+        "--log.level=debug",
+        "--collector.cadvisor",
+        "--container-include=container=cmlayerlies",
+    ])?;
     let metrics = scanned(&monitor, "cmlayertrue")?;
     let (found, judge) = (
         published(&metrics, "cmlayertrue")?,

@@ -65,7 +65,8 @@ impl Scene {
         output_within(command, SOON)
     }
 
-    /// A monitor that has found the container.
+    /// A monitor of the container alone, and of those that `more` includes: there are others, of
+    /// other tests. It has found them.
     pub(crate) fn monitor(&self, more: &[&str]) -> Result<Monitor> {
         let args = [
             "serve",
@@ -75,7 +76,8 @@ impl Scene {
             "--collector.counters=proc",
         ];
         let exe = env!("CARGO_BIN_EXE_container-monitor");
-        let monitor = Monitor::start(exe, &[&args, more].concat())?;
+        let own = format!("--container-include=container=\"{}\"", self.name);
+        let monitor = Monitor::start(exe, &[&args[..], &[&*own], more].concat())?;
         monitor.wait_ready()?;
         Ok(monitor)
     }

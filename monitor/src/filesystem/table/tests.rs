@@ -2,7 +2,7 @@
 
 use proptest::prelude::{any, prop, proptest};
 
-use super::{LONGEST_LABEL, Listed, MOST_LOOKED_AT, Rules, Server, SlowPlaces};
+use super::{LONGEST_LABEL, Listed, MOST_LOOKED_AT, Rules, Server, SlowPlaces, is_below};
 use crate::procfs::ParseError;
 
 fn listed(text: &[u8], rules: &Rules) -> Result<(Vec<Listed>, u64), ParseError> {
@@ -134,6 +134,21 @@ fn what_is_covered_is_not_listed() {
     let (mounts, _) = listed(text, &Rules::default()).unwrap();
     let ids: Vec<u64> = mounts.iter().map(|mount| mount.id).collect();
     assert_eq!(ids, [1, 4, 6, 7, 8]);
+}
+
+#[test]
+fn folders_and_what_is_below_them() {
+    for (path, folder, expected) in [
+        ("/var/lib", "/", true),
+        ("/var/lib", "/var", true),
+        ("/var/lib", "/var/lib", true),
+        ("/var/lib", "/va", false),
+        ("/variable", "/var", false),
+        ("/", "/", true),
+    ] {
+        let found = is_below(path.as_bytes(), folder.as_bytes());
+        assert_eq!(found, expected, "{path} {folder}");
+    }
 }
 
 #[test]

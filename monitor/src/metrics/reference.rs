@@ -243,9 +243,13 @@ const LAYER: &str = "\
 What a container wrote into its root file system, where that is an overlayfs (Docker, containerd, \
 CRI-O, Podman as root). Which folder that is says the host's own mount table; where a runtime keeps \
 its mounts to itself, the container's is believed, unless it is in a user namespace with mounts of \
-its own (rootless runtimes): then it has none of these series. The folder is walked in the background, `--collector.writable-layer.budget` \
-inodes a second, each layer when it is new and then again after a minute, or after twenty times \
-what its scan took, six hours at most. A scan of more than 10,000 inodes takes turns with the others \
+its own (rootless runtimes): then it has none of these series.
+
+Where the file system keeps a project quota of the layer alone (XFS and ext4 mounted with \
+`prjquota`, as Docker's `--storage-opt size=…` wants it; Linux 5.14), the sums are the kernel's, and \
+nothing is walked. Else the folder is walked in the background, \
+`--collector.writable-layer.budget` inodes a second, each layer when it is new and then again after \
+a minute, or after twenty times what its scan took, six hours at most. A scan of more than 10,000 inodes takes turns with the others \
 and leaves them half of the budget. Numbers are those of `du -s --block-size=1` and of `du \
 --inodes` less one: hard links count once, links are not followed, other file systems not entered. \
 A layer of which the last scan failed, as for a folder that may not be read or is more than 1,000 \

@@ -18,6 +18,7 @@ mod daemon;
 pub mod demo;
 pub mod disk;
 pub mod dockerd;
+pub mod du;
 pub mod files;
 pub mod fuse;
 pub mod http;

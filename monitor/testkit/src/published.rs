@@ -1,5 +1,5 @@
-//! What a scrape says of a container's sockets, in the terms of the judges ([`ss`](crate::ss),
-//! [`files`](crate::files)).
+//! What a scrape says of a container's sockets and of its writable layer, in the terms of the
+//! judges ([`ss`](crate::ss), [`files`](crate::files), [`du`](crate::du)).
 
 use std::collections::BTreeMap;
 
@@ -79,6 +79,18 @@ pub fn queues(metrics: &Metrics, container: &str) -> Result<Queues> {
         queues.insert((port, family), (row.value as u64, limit));
     }
     Ok(queues)
+}
+
+/// Bytes and inodes of a container's writable layer, as [`du::of`](crate::du::of) counts.
+///
+/// # Errors
+/// When there are none.
+pub fn layer(metrics: &Metrics, container: &str) -> Result<[f64; 2]> {
+    let value = |name: &str| {
+        let name = format!("container_filesystem_writable_layer_{name}");
+        metrics.value(&name, &[("container", container)])
+    };
+    Ok([value("bytes")?, value("files")?])
 }
 
 #[cfg(test)]

@@ -1,17 +1,14 @@
 //! Writable layers of a real containerd, of a pod's container and of a plain one, with `du` as the
 //! judge.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use testkit::child::output_within;
 use testkit::containerd::{self, ContainerSpec, Containerd, PodSpec};
-use testkit::metrics::Metrics;
-use testkit::require;
+use testkit::{du, published, require};
 
-use crate::{SOON, monitor};
+use crate::monitor;
 
 /// The upper folder of a process's root, as its own mounts show it.
 fn upper(pid: u32) -> Result<PathBuf> {
@@ -24,26 +21,6 @@ fn upper(pid: u32) -> Result<PathBuf> {
         .split([' ', ','])
         .find_map(|option| option.strip_prefix("upperdir="));
     Ok(upper.context("the root is no overlayfs")?.into())
-}
-
-/// What `du` says of a folder: bytes, and inodes below it.
-fn du(folder: &Path) -> Result<[f64; 2]> {
-    let first = |option: &str| -> Result<f64> {
-        let mut command = Command::new("du");
-        command.args(["-s", option]).arg(folder);
-        let text = output_within(command, SOON)?;
-        let number = text.split_whitespace().next();
-        Ok(number.context("du is silent")?.parse()?)
-    };
-    Ok([first("--block-size=1")?, first("--inodes")? - 1.0])
-}
-
-fn published(metrics: &Metrics, container: &str) -> Result<[f64; 2]> {
-    let value = |name: &str| {
-        let name = format!("container_filesystem_writable_layer_{name}");
-        metrics.value(&name, &[("container", container)])
-    };
-    Ok([value("bytes")?, value("files")?])
 }
 
 #[test]
@@ -69,10 +46,10 @@ fn layers_are_what_du_says() -> Result<()> {
     rustix::fs::sync();
     let monitor = monitor(&containerd)?;
     for (name, pid, files) in [("server", server, 300.0), ("plain", plain, 20.0)] {
-        let judge = du(&upper(pid)?)?;
+        let judge = du::of(&upper(pid)?)?;
         ensure!(judge[1] > files, "{name}: {judge:?}");
         monitor.metrics_when(Duration::from_secs(60), |metrics| {
-            let found = published(metrics, name)?;
+            let found = published::layer(metrics, name)?;
             ensure!(found == judge, "{name}: {found:?}, du says {judge:?}");
             Ok(())
         })?;

@@ -2,52 +2,23 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use testkit::child::output_within;
+use anyhow::{Result, ensure};
 use testkit::dockerd::{Dockerd, PROGRAMS};
 use testkit::metrics::Metrics;
 use testkit::monitor::Monitor;
-use testkit::require;
+use testkit::{du, published, require};
 
 use crate::scene::Scene;
 
 /// How long a scan of many files may take.
 const SCAN: Duration = Duration::from_secs(60);
 
-fn run(program: &str, args: &[&str]) -> Result<String> {
-    let mut command = Command::new(program);
-    command.args(args);
-    output_within(command, SCAN)
-}
-
-/// What `du` says of a folder: bytes, and inodes below it.
-fn du(folder: &Path) -> Result<[f64; 2]> {
-    let folder = folder.to_str().context("a path that is no UTF-8")?;
-    let first = |text: String| -> Result<f64> {
-        Ok(text
-            .split_whitespace()
-            .next()
-            .context("du is silent")?
-            .parse()?)
-    };
-    let bytes = first(run("du", &["-s", "--block-size=1", folder])?)?;
-    let inodes = first(run("du", &["-s", "--inodes", folder])?)?;
-    Ok([bytes, inodes - 1.0])
-}
-
-fn published(metrics: &Metrics, container: &str) -> Result<[f64; 2]> {
-    let value = |name: &str| {
-        let name = format!("container_filesystem_writable_layer_{name}");
-        metrics.value(&name, &[("container", container)])
-    };
-    Ok([value("bytes")?, value("files")?])
-}
-
 fn scanned(monitor: &Monitor, container: &str) -> Result<Metrics> {
-    monitor.metrics_when(SCAN, |metrics| published(metrics, container).map(drop))
+    monitor.metrics_when(SCAN, |metrics| {
+        published::layer(metrics, container).map(drop)
+    })
 }
 
 #[test]
@@ -99,12 +70,12 @@ fn a_hundred_thousand_files() -> Result<()> {
     let monitor = Monitor::start(exe, &[&args[..], &[fast]].concat())?;
     monitor.wait_ready()?;
     let metrics = scanned(&monitor, "layer-big")?;
-    let (found, judge) = (published(&metrics, "layer-big")?, du(&big)?);
+    let (found, judge) = (published::layer(&metrics, "layer-big")?, du::of(&big)?);
     ensure!(found == judge, "{found:?}, du says {judge:?}");
     ensure!(found[1] > 100_000.0, "{found:?}");
     let metrics = scanned(&monitor, "layer-small")?;
     let small = Path::new(&upper("layer-small")?).to_owned();
-    ensure!(published(&metrics, "layer-small")? == du(&small)?);
+    ensure!(published::layer(&metrics, "layer-small")? == du::of(&small)?);
     let stamp = metrics.value(
         "container_filesystem_writable_layer_scan_timestamp_seconds",
         &[("container", "layer-big")],
@@ -132,7 +103,7 @@ fn a_hundred_thousand_files() -> Result<()> {
     docker.docker(&["rm", "--force", "layer-big"])?;
     ensure!(!big.exists(), "{} is still there", big.display());
     let metrics = scanned(&monitor, "layer-small")?;
-    ensure!(published(&metrics, "layer-big").is_err());
+    ensure!(published::layer(&metrics, "layer-big").is_err());
     let found = looked_at(&metrics)?;
     ensure!(found < 100_000.0, "{found}: it was scanned to the end");
     monitor.stop()?;
@@ -169,7 +140,7 @@ fn a_container_s_own_overlay_is_no_layer() -> Result<()> {
             sh -ec \"mount -t tmpfs t $PWD; cd $PWD; {lying}\""
     );
     let lying = Scene::new("cmlayerlies", &script)?;
-    ensure!(du(&lying.path("upper"))?[1] == 3.0);
+    ensure!(du::of(&lying.path("upper"))?[1] == 3.0);
     let monitor = honest.monitor(&[
         "--log.level=debug",
         "--collector.cadvisor",
@@ -177,11 +148,11 @@ fn a_container_s_own_overlay_is_no_layer() -> Result<()> {
     ])?;
     let metrics = scanned(&monitor, "cmlayertrue")?;
     let (found, judge) = (
-        published(&metrics, "cmlayertrue")?,
-        du(&honest.path("upper"))?,
+        published::layer(&metrics, "cmlayertrue")?,
+        du::of(&honest.path("upper"))?,
     );
     ensure!(found == judge, "{found:?}, du says {judge:?}");
-    ensure!(published(&metrics, "cmlayerlies").is_err());
+    ensure!(published::layer(&metrics, "cmlayerlies").is_err());
     for family in ["container_fs_usage_bytes", "container_fs_limit_bytes"] {
         let found = metrics.matching(family, &[("name", "cmlayerlies")]);
         ensure!(found.is_empty(), "{found:?}");

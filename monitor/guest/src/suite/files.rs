@@ -16,6 +16,7 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 use testkit::cgroup::Cgroup;
 use testkit::metrics::Metrics;
 use testkit::monitor::Monitor;
+use testkit::published;
 
 use super::container::Container;
 use super::daemon::{self, SOON};
@@ -183,9 +184,13 @@ pub(crate) fn layer(drive: Drive) -> Result<String> {
     fs::write(root.join("tmp/elsewhere"), vec![1; 10_000])?;
     rustix::fs::sync();
     let monitor = daemon::start(&["--collector.writable-layer.budget=1000000"])?;
-    let metrics =
-        monitor.metrics_when(SOON, |metrics| sums(metrics, container.name()).map(drop))?;
-    let (found, judge) = (sums(&metrics, container.name())?, du(&folder.join("diff"))?);
+    let metrics = monitor.metrics_when(SOON, |metrics| {
+        published::layer(metrics, container.name()).map(drop)
+    })?;
+    let (found, judge) = (
+        published::layer(&metrics, container.name())?,
+        du(&folder.join("diff"))?,
+    );
     ensure!(found == judge, "{found:?}, added up it is {judge:?}");
     ensure!(judge[1] > 200.0, "{judge:?}");
     let looked_at = metrics.value("container_monitor_writable_layer_inodes_total", &[])?;
@@ -196,15 +201,6 @@ pub(crate) fn layer(drive: Drive) -> Result<String> {
         "walk"
     }
     .to_owned())
-}
-
-/// Bytes and inodes of a container's layer, as published.
-fn sums(metrics: &Metrics, container: &str) -> Result<[f64; 2]> {
-    let value = |name: &str| {
-        let name = format!("container_filesystem_writable_layer_{name}");
-        metrics.value(&name, &[("container", container)])
-    };
-    Ok([value("bytes")?, value("files")?])
 }
 
 /// Bytes and inodes of a folder, as `du` has them; the folder itself is no inode in it.

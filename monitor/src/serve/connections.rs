@@ -59,8 +59,10 @@ struct Entry {
     phase: Phase,
     since: Instant,
     task: Option<AbortHandle>,
-    /// Where the answer lies that is being sent, and its length.
-    unread: (usize, usize),
+    /// Where the answers lie that are being sent, and their lengths, in their order.
+    unread: Vec<(usize, usize)>,
+    /// The next request has come while an answer is still being sent.
+    pending: bool,
 }
 
 impl Connections {
@@ -84,7 +86,8 @@ impl Connections {
                 phase: Phase::Opening,
                 since: Instant::now(),
                 task: None,
-                unread: (0, 0),
+                unread: Vec::new(),
+                pending: false,
             },
         );
         drop(state);
@@ -136,8 +139,8 @@ impl State {
 
     /// Bytes of distinct answers that are being sent.
     fn unread(&self) -> usize {
-        let writing = self.open.values().filter(|e| e.phase == Phase::Writing);
-        let answers: BTreeSet<(usize, usize)> = writing.map(|entry| entry.unread).collect();
+        let answers = self.open.values().flat_map(|entry| &entry.unread);
+        let answers: BTreeSet<&(usize, usize)> = answers.collect();
         answers.into_iter().map(|(_, length)| length).sum()
     }
 }
@@ -156,15 +159,15 @@ impl Slot {
 
     /// A request has come.
     pub(super) fn working(&self) {
-        self.enter(Phase::Working, (0, 0));
+        self.change(Entry::work);
     }
 
     /// Its answer is there: until `body` is let go of, the connection is writing.
     pub(super) fn writing(self: &Arc<Self>, body: Bytes) -> Bytes {
         let unread = (body.as_ptr().addr(), body.len());
-        self.enter(Phase::Writing, unread);
+        self.change(|entry| entry.write(unread));
         let mut state = self.connections.state();
-        let is_other = |entry: &Entry| entry.phase == Phase::Writing && entry.unread != unread;
+        let is_other = |entry: &Entry| entry.unread.iter().any(|other| *other != unread);
         while state.unread() > MAX_UNREAD && state.give_up_one(is_other) {}
         drop(state);
         Bytes::from_owner(Sending {
@@ -174,12 +177,51 @@ impl Slot {
         })
     }
 
-    fn enter(&self, phase: Phase, unread: (usize, usize)) {
+    fn change(&self, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.connections.state().open.get_mut(&self.id) {
-            entry.phase = phase;
-            entry.since = Instant::now();
-            entry.unread = unread;
+            change(entry);
         }
+    }
+}
+
+impl Entry {
+    /// With pipelining a request comes while the answer before it is held: whoever does not read
+    /// that one does not wait for us, whatever was asked for since.
+    fn work(&mut self) {
+        if self.unread.is_empty() {
+            self.enter(Phase::Working);
+        } else {
+            self.pending = true;
+        }
+    }
+
+    fn write(&mut self, unread: (usize, usize)) {
+        // The time of the one that is being sent goes on.
+        if self.unread.is_empty() {
+            self.enter(Phase::Writing);
+        }
+        self.unread.push(unread);
+        self.pending = false;
+    }
+
+    fn sent(&mut self, unread: (usize, usize)) {
+        let Some(at) = self.unread.iter().position(|one| *one == unread) else {
+            return;
+        };
+        self.unread.remove(at);
+        let phase = if !self.unread.is_empty() {
+            Phase::Writing
+        } else if std::mem::take(&mut self.pending) {
+            Phase::Working
+        } else {
+            Phase::Idle
+        };
+        self.enter(phase);
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.since = Instant::now();
     }
 }
 
@@ -204,16 +246,7 @@ impl AsRef<[u8]> for Sending {
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        let mut state = self.slot.connections.state();
-        // With pipelining the next request may be under way already.
-        if let Some(entry) = state.open.get_mut(&self.slot.id)
-            && entry.phase == Phase::Writing
-            && entry.unread == self.unread
-        {
-            entry.phase = Phase::Idle;
-            entry.since = Instant::now();
-            entry.unread = (0, 0);
-        }
+        self.slot.change(|entry| entry.sent(self.unread));
     }
 }
 

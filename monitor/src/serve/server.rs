@@ -138,10 +138,13 @@ impl Server {
     ) {
         let router = TowerToHyperService::new(self.router);
         let service = service_fn(|request: hyper::Request<Incoming>| {
-            slot.working();
             let answer = router.call(request);
             let slot = Arc::clone(&slot);
-            async move { Ok::<_, Infallible>(sent_by(&slot, answer.await?).await) }
+            async move {
+                // Not before: this is polled only once there is room for an answer.
+                slot.working();
+                Ok::<_, Infallible>(sent_by(&slot, answer.await?).await)
+            }
         });
         let connection = http1::Builder::new()
             .max_header_size(MAX_HEADER)
@@ -188,3 +191,6 @@ fn is_of_the_client(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,12 +130,44 @@ async fn answers_that_nobody_reads_are_let_go_of() {
 }
 
 #[tokio::test]
-async fn a_pipelined_request_is_not_taken_for_the_end_of_the_one_before() {
+async fn a_pipelined_request_is_none_while_the_answer_before_it_is_held() {
     let connections = Connections::new(10);
     let slot = open(&connections);
     slot.working();
-    let body = slot.writing(Bytes::from_static(b"first"));
+    let first = slot.writing(Bytes::from_static(b"first"));
     slot.working();
-    drop(body);
+    assert_eq!(phase(&slot), Some(Phase::Writing));
+    assert_eq!(connections.state().unread(), 5);
+    drop(first);
     assert_eq!(phase(&slot), Some(Phase::Working));
+    let second = slot.writing(Bytes::from_static(b"second"));
+    slot.working();
+    let third = slot.writing(Bytes::from_static(b"third"));
+    assert_eq!(connections.state().unread(), 11);
+    drop(second);
+    assert_eq!(phase(&slot), Some(Phase::Writing));
+    drop(third);
+    assert_eq!(phase(&slot), Some(Phase::Idle));
+    assert_eq!(connections.state().unread(), 0);
+}
+
+#[tokio::test]
+async fn whoever_asks_on_and_does_not_read_is_late_and_first_to_go() {
+    let connections = Connections::new(2);
+    let greedy = open(&connections);
+    greedy.working();
+    let _body = greedy.writing(Bytes::from_static(b"long"));
+    greedy.working();
+    let working = open(&connections);
+    working.working();
+    let _new = open(&connections);
+    assert!(!is_open(&greedy) && is_open(&working));
+
+    let connections = Connections::new(2);
+    let greedy = open(&connections);
+    greedy.working();
+    let _body = greedy.writing(Bytes::from_static(b"long"));
+    greedy.working();
+    connections.close_late(Instant::now() + Duration::from_secs(31));
+    assert!(!is_open(&greedy));
 }

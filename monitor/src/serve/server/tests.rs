@@ -1,0 +1,64 @@
+//! Clients over real connections, against a page that is larger than what a connection holds.
+
+use axum::routing::get;
+use tokio::time::timeout;
+
+use super::*;
+
+/// More than the buffers of both ends hold.
+const LARGE: usize = 16 << 20;
+
+/// How long what is near takes at most.
+const SOON: Duration = Duration::from_secs(10);
+
+struct Running {
+    server: Server,
+    address: std::net::SocketAddr,
+    _stop: watch::Sender<()>,
+}
+
+impl Running {
+    async fn start() -> io::Result<Self> {
+        let router = Router::new().route("/", get(|| async { vec![b'x'; LARGE] }));
+        let server = Server::new(router, Arc::new(Web::new(None)), 10);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let (_stop, stopped) = watch::channel(());
+        tokio::spawn(server.clone().run(listener, stopped));
+        Ok(Self {
+            server,
+            address,
+            _stop,
+        })
+    }
+
+    /// Sends requests and reads nothing but the first byte.
+    async fn ask(&self, requests: &str) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        stream.write_all(requests.as_bytes()).await?;
+        stream.read_exact(&mut [0]).await?;
+        Ok(stream)
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_on_and_does_not_read_is_let_go_of() -> io::Result<()> {
+    let plain = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let with_body =
+        "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello";
+    for request in [plain, with_body] {
+        let running = Running::start().await?;
+        let mut client = running.ask(&request.repeat(20)).await?;
+        // All that can be sent without a reader has been.
+        sleep(Duration::from_millis(300)).await;
+        let later = Instant::now() + Duration::from_secs(31);
+        running.server.connections.close_late(later);
+        let read = async {
+            let mut rest = Vec::new();
+            client.read_to_end(&mut rest).await.map(|_| rest.len())
+        };
+        let read = timeout(SOON, read).await.map_err(io::Error::other)?;
+        assert!(!matches!(read, Ok(length) if length >= LARGE), "{read:?}");
+    }
+    Ok(())
+}

@@ -15,7 +15,8 @@ use super::{Batch, Protocol, Target, Verdict};
 use crate::metrics::Exposition;
 use crate::serve::SingleFlight;
 
-/// Bodies that wait, in bytes, at most; then the oldest are given up.
+/// Bodies that wait, in bytes, at most, but for a collection that has more by itself; then the
+/// oldest are given up.
 const MAX_WAITING: usize = 8 << 20;
 
 /// How long a request may take.
@@ -56,6 +57,7 @@ impl<P: Protocol> Push<P> {
             queue: Queue::default(),
             failures: 0,
             said: String::new(),
+            overflows: false,
         };
         let mut next = Instant::now();
         loop {
@@ -63,28 +65,36 @@ impl<P: Protocol> Push<P> {
                 biased;
                 _ = stopped.changed() => break,
                 _ = ticks.tick() => sender.collect(&collections).await,
-                () = sleep_until(next), if !sender.queue.0.is_empty() => {
+                () = sleep_until(next), if !sender.queue.batches.is_empty() => {
                     next = Instant::now() + sender.send().await.unwrap_or_default();
                 }
             }
         }
-        while sender.send().await.is_none() && !sender.queue.0.is_empty() {}
+        while sender.send().await.is_none() && !sender.queue.batches.is_empty() {}
     }
 }
 
-/// What waits, the oldest first.
+/// What waits, the oldest first: batches, each with the number of its collection.
 #[derive(Debug, Default)]
-struct Queue(VecDeque<Batch>);
+struct Queue {
+    batches: VecDeque<(u64, Batch)>,
+    collections: u64,
+}
 
 impl Queue {
-    /// Adds a batch; gives the samples of those that had to go for it.
-    fn push(&mut self, batch: Batch) -> u64 {
-        self.0.push_back(batch);
-        let mut waiting: usize = self.0.iter().map(|batch| batch.body.len()).sum();
+    /// Adds a collection; gives the samples of what had to go for it. That is never a part of
+    /// itself: a receiver that takes everything gets all of it, however much it is.
+    fn push(&mut self, batches: Vec<Batch>) -> u64 {
+        self.collections += 1;
+        let number = self.collections;
+        self.batches
+            .extend(batches.into_iter().map(|batch| (number, batch)));
+        let bodies = self.batches.iter().map(|(_, batch)| batch.body.len());
+        let mut waiting: usize = bodies.sum();
         let mut given_up = 0;
         while waiting > MAX_WAITING
-            && self.0.len() > 1
-            && let Some(oldest) = self.0.pop_front()
+            && self.batches.front().is_some_and(|(of, _)| *of != number)
+            && let Some((_, oldest)) = self.batches.pop_front()
         {
             waiting -= oldest.body.len();
             given_up += oldest.samples;
@@ -102,6 +112,8 @@ struct Sender<P> {
     failures: u32,
     /// What stands in the log of the trouble that lasts.
     said: String,
+    /// It stands in the log that samples are given up, and the queue was not empty since.
+    overflows: bool,
 }
 
 impl<P: Protocol> Sender<P> {
@@ -115,19 +127,21 @@ impl<P: Protocol> Sender<P> {
         let Ok(encoded) = encoded else {
             return self.trouble("a collection could not be encoded, which is a bug");
         };
-        let mut dropped = encoded.dropped;
-        for batch in encoded.batches {
-            dropped += self.queue.push(batch);
+        let given_up = self.queue.push(encoded.batches);
+        self.counts.dropped.inc_by(encoded.dropped + given_up);
+        if given_up > 0 && !std::mem::replace(&mut self.overflows, true) {
+            warn!(
+                receiver = P::NAME,
+                samples = given_up,
+                "more waits to be pushed than is kept, the oldest samples are given up"
+            );
         }
-        self.counts.dropped.inc_by(dropped);
     }
 
     /// Sends the oldest batch; gives the pause that is due after a failure.
     async fn send(&mut self) -> Option<Duration> {
-        let batch = self.queue.0.front()?;
-        let request = self
-            .target
-            .post(self.protocol.headers(), batch.body.clone());
+        let batch = self.queue.batches.front()?.1.clone();
+        let request = self.target.post(self.protocol.headers(), batch.body);
         let answer = match timeout(TIMEOUT, request).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Some(self.later(None, &format!("{error:#}"))),
@@ -161,11 +175,12 @@ impl<P: Protocol> Sender<P> {
 
     /// Counts the oldest batch, of which so many samples were not taken, and lets go of it.
     fn give_up(&mut self, rejected: u64) {
-        if let Some(batch) = self.queue.0.pop_front() {
+        if let Some((_, batch)) = self.queue.batches.pop_front() {
             let rejected = rejected.min(batch.samples);
             self.counts.dropped.inc_by(rejected);
             self.counts.sent.inc_by(batch.samples - rejected);
         }
+        self.overflows &= !self.queue.batches.is_empty();
     }
 
     fn later(&mut self, after: Option<Duration>, reason: &str) -> Duration {

@@ -9,8 +9,9 @@ use container_monitor::cli::{Cli, CliCommand, ServeArgs, one_line};
 use container_monitor::config::Config;
 use container_monitor::{daemon, doctor, logging};
 
-/// Threads for collections and what libraries do beside them.
-const MAX_BLOCKING_THREADS: usize = 4;
+/// Threads for collections and what libraries do beside them. Three may be lost for a while, one
+/// in a file system that hangs below the web configuration, two in look-ups of a receiver's name.
+const MAX_BLOCKING_THREADS: usize = 6;
 
 fn main() -> ExitCode {
     match Cli::try_parse() {

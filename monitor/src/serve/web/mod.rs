@@ -9,6 +9,7 @@ mod file;
 mod files;
 mod guard;
 mod headers;
+mod look;
 mod rate;
 mod reload;
 mod tls;

@@ -3,11 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::files::Files;
+use super::look::{Looks, NoLook};
 use super::{Loaded, WebConfig, WebError, load};
 
 /// How long a look at the files counts. Who asks more often gets what was found.
@@ -26,6 +25,7 @@ pub struct Web {
 #[derive(Debug)]
 struct Source {
     file: std::path::PathBuf,
+    looks: Looks,
     state: Mutex<State>,
 }
 
@@ -33,6 +33,8 @@ struct Source {
 struct State {
     files: Files,
     looked: Instant,
+    /// What stands in the log of looks that give nothing.
+    said: Option<NoLook>,
 }
 
 impl Web {
@@ -53,9 +55,11 @@ impl Web {
         Self {
             source: Some(Source {
                 file,
+                looks: Looks::default(),
                 state: Mutex::new(State {
                     files,
                     looked: Instant::now(),
+                    said: None,
                 }),
             }),
             current: Mutex::new(Arc::new(config)),
@@ -68,11 +72,17 @@ impl Web {
             && let Some(files) = source.files_to_look_at()
         {
             let file = source.file.clone();
-            let look = spawn_blocking(move || files.have_changed().then(|| load(&file)));
-            // Late or panicked: the next one looks again.
-            if let Ok(Ok(Some((found, files)))) = timeout(PATIENCE, look).await {
-                source.state().files = files;
-                self.take(source, found);
+            let look = move || files.have_changed().then(|| load(&file));
+            match source.looks.one(PATIENCE, look).await {
+                Ok(found) => {
+                    source.state().said = None;
+                    if let Some((found, files)) = found {
+                        source.state().files = files;
+                        self.take(source, found);
+                    }
+                }
+                // The next one looks again.
+                Err(reason) => source.say(reason),
             }
         }
         Arc::clone(&lock(&self.current))
@@ -121,6 +131,34 @@ impl Source {
         }
         state.looked = Instant::now();
         Some(state.files.clone())
+    }
+
+    /// Says why there was no look, once as long as it is the same.
+    fn say(&self, reason: NoLook) {
+        // The one under way has been told of.
+        if reason == NoLook::UnderWay || self.state().said.replace(reason) == Some(reason) {
+            return;
+        }
+        let file = self.file.display();
+        let seconds = PATIENCE.as_secs();
+        match reason {
+            NoLook::UnderWay => {}
+            NoLook::Hangs => warn!(
+                %file,
+                "the web configuration and its files could not be read within {seconds} s, their \
+                 file system may hang; the former configuration stays in use"
+            ),
+            NoLook::NotBegun => warn!(
+                %file,
+                "no thread was free within {seconds} s to look at the web configuration; the \
+                 former one stays in use"
+            ),
+            NoLook::Panicked => error!(
+                %file,
+                "a look at the web configuration panicked, which is a bug; the former one stays \
+                 in use"
+            ),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

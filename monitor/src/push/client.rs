@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::Answer;
+use super::lookup::Lookup;
 
 /// More of an answer is not read: what is needed of it is a sentence.
 const MAX_ANSWER: usize = 64 << 10;
@@ -92,6 +93,28 @@ impl Target {
     pub fn path(&self) -> String {
         self.uri.to_string()
     }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.uri.path())
+    }
+}
+
+/// Who sends to a target.
+pub(super) struct Client {
+    target: Target,
+    lookup: Lookup,
+}
+
+impl Client {
+    /// Sends to `target`, whose name is looked up for each request.
+    pub(super) fn new(target: Target) -> Self {
+        Self {
+            lookup: Lookup::new(target.host.clone(), target.port),
+            target,
+        }
+    }
 
     /// Sends one request and reads its answer.
     ///
@@ -102,14 +125,16 @@ impl Target {
         headers: &[(HeaderName, HeaderValue)],
         body: Bytes,
     ) -> anyhow::Result<Answer> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port))
+        let addresses = self.lookup.addresses().await;
+        let addresses = addresses.context("cannot look up the name")?;
+        let stream = TcpStream::connect(&*addresses)
             .await
             .context("cannot connect")?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .context("cannot speak HTTP")?;
-        let mut request = Request::post(self.uri.clone())
-            .header(HOST, &self.authority)
+        let mut request = Request::post(self.target.uri.clone())
+            .header(HOST, &self.target.authority)
             .header(USER_AGENT, AGENT)
             .header(CONNECTION, "close")
             .header(CONTENT_LENGTH, body.len());
@@ -134,12 +159,6 @@ impl Target {
             // The connection ends by itself once the answer is there, or because it broke.
             _ = connection => exchange.await,
         }
-    }
-}
-
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.uri.path())
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
+use super::client::Client;
 use super::counts::Counts;
 use super::{Batch, Protocol, Target, Verdict};
 use crate::metrics::Exposition;
@@ -52,7 +53,7 @@ impl<P: Protocol> Push<P> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut sender = Sender {
             protocol: Arc::new(self.protocol),
-            target: self.target,
+            client: Client::new(self.target),
             counts: self.counts,
             queue: Queue::default(),
             failures: 0,
@@ -105,7 +106,7 @@ impl Queue {
 
 struct Sender<P> {
     protocol: Arc<P>,
-    target: Target,
+    client: Client,
     counts: Counts,
     queue: Queue,
     /// Failures since the last success.
@@ -141,7 +142,7 @@ impl<P: Protocol> Sender<P> {
     /// Sends the oldest batch; gives the pause that is due after a failure.
     async fn send(&mut self) -> Option<Duration> {
         let batch = self.queue.batches.front()?.1.clone();
-        let request = self.target.post(self.protocol.headers(), batch.body);
+        let request = self.client.post(self.protocol.headers(), batch.body);
         let answer = match timeout(TIMEOUT, request).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Some(self.later(None, &format!("{error:#}"))),

@@ -8,6 +8,7 @@ mod client;
 pub mod counts;
 pub mod driver;
 pub mod falcon;
+mod lookup;
 pub mod otlp;
 
 use std::time::{Duration, SystemTime};

@@ -47,6 +47,9 @@ fn serve(args: ServeArgs) -> ExitCode {
         }
     };
     logging::init(config.log_level, config.log_format);
+    if let Some(error) = &config.push.unusable {
+        tracing::warn!("{error}; nothing is pushed over OTLP");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(MAX_BLOCKING_THREADS)

@@ -16,6 +16,9 @@ const FALCON_PATH: &str = "/v1/push";
 /// The path of OTLP's metrics below a base URL.
 const OTLP_PATH: &str = "/v1/metrics";
 
+/// What OpenTelemetry calls the protocol that is spoken.
+const PROTOCOL: &str = "http/protobuf";
+
 /// The shortest and the longest time between two pushes.
 const INTERVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(86_400));
 
@@ -59,6 +62,28 @@ pub enum PushError {
         /// Which of them, from 1 on.
         number: usize,
     },
+    /// OpenTelemetry's variable for what is spoken.
+    #[error(
+        "{origin} {protocol}: http/protobuf alone is spoken here; --otlp.endpoint says where to a \
+         collector takes that"
+    )]
+    Protocol {
+        /// The variable.
+        origin: &'static str,
+        /// As given.
+        protocol: String,
+    },
+}
+
+impl PushError {
+    /// Whether it is of one of OpenTelemetry's variables, which may be meant for others.
+    fn is_of_a_variable(&self) -> bool {
+        match self {
+            Self::Url { origin, .. } | Self::Header { origin, .. } => origin.starts_with("OTEL_"),
+            Self::Protocol { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 /// A push to be made: how it is written, where it goes, how often.
@@ -79,6 +104,8 @@ pub struct PushSettings {
     pub falcon: Option<PushTo<Falcon>>,
     /// Over OTLP.
     pub otlp: Option<PushTo<Otlp>>,
+    /// Why nothing is pushed over OTLP though a variable of OpenTelemetry asks for it.
+    pub unusable: Option<PushError>,
 }
 
 impl PushSettings {
@@ -89,9 +116,17 @@ impl PushSettings {
     ) -> Result<Self, PushError> {
         // As OpenTelemetry has it: an empty variable is none.
         let variable = |name| variable(name).filter(|text| !text.is_empty());
+        let falcon = falcon(&args)?;
+        let (otlp, unusable) = match otlp(args, variable) {
+            Ok(otlp) => (otlp, None),
+            // Set for all programs of a host, it must not keep this one from its work.
+            Err(error) if error.is_of_a_variable() => (None, Some(error)),
+            Err(error) => return Err(error),
+        };
         Ok(Self {
-            falcon: falcon(&args)?,
-            otlp: otlp(args, variable)?,
+            falcon,
+            otlp,
+            unusable,
         })
     }
 }
@@ -137,18 +172,35 @@ fn otlp(
         names.find_map(|name| Some((*name, variable(name)?)))
     };
     let interval = interval("--otlp.interval", args.otlp_interval)?;
-    let headers = args.otlp_headers.map(|text| ("--otlp.headers", text));
-    let headers = headers.or_else(|| {
-        first(&[
+    const WHOLE: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+    let headers = match args.otlp_headers {
+        // Also where nothing is pushed: it was typed.
+        Some(text) => Some(headers_of("--otlp.headers", &text)?),
+        None => None,
+    };
+    let (origin, url) = match args.otlp_endpoint {
+        Some(url) => ("--otlp.endpoint", url),
+        None => {
+            let Some(found) = first(&[WHOLE, "OTEL_EXPORTER_OTLP_ENDPOINT"]) else {
+                return Ok(None);
+            };
+            let protocol = first(&[
+                "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+                "OTEL_EXPORTER_OTLP_PROTOCOL",
+            ]);
+            if let Some((origin, protocol)) = protocol.filter(|(_, name)| name != PROTOCOL) {
+                return Err(PushError::Protocol { origin, protocol });
+            }
+            found
+        }
+    };
+    let headers = match headers {
+        Some(headers) => headers,
+        None => first(&[
             "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
             "OTEL_EXPORTER_OTLP_HEADERS",
         ])
-    });
-    let headers = headers.map_or(Ok(Vec::new()), |(origin, text)| headers_of(origin, &text))?;
-    const WHOLE: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
-    let url = args.otlp_endpoint.map(|url| ("--otlp.endpoint", url));
-    let Some((origin, url)) = url.or_else(|| first(&[WHOLE, "OTEL_EXPORTER_OTLP_ENDPOINT"])) else {
-        return Ok(None);
+        .map_or(Ok(Vec::new()), |(origin, text)| headers_of(origin, &text))?,
     };
     let path = |path: &str| {
         if origin == WHOLE || path.ends_with(OTLP_PATH) {

@@ -130,10 +130,62 @@ fn what_is_wrong_is_named() {
         assert!(error.starts_with(said), "{error}");
         assert!(!error.contains("secret"));
     }
-    let wrong = [("OTEL_EXPORTER_OTLP_ENDPOINT", "a:4317")];
-    let error = settings(&[], &wrong).unwrap_err().to_string();
+}
+
+#[test]
+fn a_variable_that_is_of_no_use_is_named_and_stops_nothing() {
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318");
+    let whole = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://a/d");
+    let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "a=1,secret");
+    for (variables, said) in [
+        (
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "https://a:4318")][..],
+            "OTEL_EXPORTER_OTLP_ENDPOINT https://a:4318: TLS",
+        ),
+        (
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "a:4317")],
+            "OTEL_EXPORTER_OTLP_ENDPOINT a:4317: no URL",
+        ),
+        (
+            &[
+                endpoint,
+                ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://a/"),
+            ],
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT https://a/: TLS",
+        ),
+        (
+            &[endpoint, grpc],
+            "OTEL_EXPORTER_OTLP_PROTOCOL grpc: http/protobuf",
+        ),
+        (
+            &[whole, ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/json")],
+            "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL http/json: ",
+        ),
+        (
+            &[endpoint, headers],
+            "OTEL_EXPORTER_OTLP_HEADERS: header 2 is none",
+        ),
+    ] {
+        let settings = settings(&[], variables).unwrap();
+        assert!(settings.otlp.is_none());
+        let error = settings.unusable.unwrap().to_string();
+        assert!(error.starts_with(said), "{error}");
+        assert!(!error.contains("secret"));
+    }
+    // Where there is no endpoint, nothing of them is about this program.
+    let none = settings(&[], &[grpc, headers]).unwrap();
+    assert!(none.otlp.is_none() && none.unusable.is_none());
+    // The one for metrics goes before; our own flag is about HTTP.
+    let http = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/protobuf");
     assert!(
-        error.starts_with("OTEL_EXPORTER_OTLP_ENDPOINT a:4317: "),
-        "{error}"
+        settings(&[], &[endpoint, grpc, http])
+            .unwrap()
+            .otlp
+            .is_some()
     );
+    let flag = ["--otlp.endpoint=http://a"];
+    assert!(settings(&flag, &[grpc]).unwrap().otlp.is_some());
+    let own = ["--otlp.endpoint=http://a", "--otlp.headers=a=1"];
+    assert!(settings(&own, &[headers]).unwrap().otlp.is_some());
 }

@@ -13,7 +13,8 @@ pub struct PushArgs {
     #[arg(
         long = "falcon.url",
         env = "CONTAINER_MONITOR_FALCON_URL",
-        value_name = "URL"
+        value_name = "URL",
+        hide_env_values = true
     )]
     pub falcon_url: Option<String>,
 
@@ -50,7 +51,8 @@ pub struct PushArgs {
     #[arg(
         long = "otlp.endpoint",
         env = "CONTAINER_MONITOR_OTLP_ENDPOINT",
-        value_name = "URL"
+        value_name = "URL",
+        hide_env_values = true
     )]
     pub otlp_endpoint: Option<String>,
 

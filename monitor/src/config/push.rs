@@ -8,7 +8,7 @@ use regex_lite::Regex;
 use crate::cli::PushArgs;
 use crate::push::falcon::Falcon;
 use crate::push::otlp::Otlp;
-use crate::push::{Target, TargetError};
+use crate::push::{Target, TargetError, shown};
 
 /// The path of an agent.
 const FALCON_PATH: &str = "/v1/push";
@@ -30,7 +30,7 @@ pub enum PushError {
     Url {
         /// The flag or variable it came from.
         origin: &'static str,
-        /// As given.
+        /// What may be shown of it.
         url: String,
         /// What is wrong with it.
         source: TargetError,
@@ -222,7 +222,7 @@ fn target(
 ) -> Result<Target, PushError> {
     Target::new(url, path).map_err(|source| PushError::Url {
         origin,
-        url: url.to_owned(),
+        url: shown(url),
         source,
     })
 }

@@ -5,101 +5,20 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use axum::body::{Body, to_bytes};
+use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::header::{HeaderMap, USER_AGENT};
-use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::Answer;
 use super::lookup::Lookup;
+use super::{Answer, Target};
 
 /// More of an answer is not read: what is needed of it is a sentence.
 const MAX_ANSWER: usize = 64 << 10;
 
 const AGENT: &str = concat!("container-monitor/", env!("CARGO_PKG_VERSION"));
-
-/// Where a push goes: an `http://` URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    uri: Uri,
-    authority: String,
-    host: String,
-    port: u16,
-}
-
-/// Why a URL is no target.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TargetError {
-    /// It is no URL.
-    #[error("no URL (expected http://HOST:PORT/PATH)")]
-    NoUrl,
-    /// TLS is asked for.
-    #[error(
-        "TLS is not spoken here; send to an agent or collector on this node over http://, which \
-         speaks it to others"
-    )]
-    Tls,
-    /// Neither http nor https.
-    #[error("the scheme must be http (expected http://HOST:PORT/PATH)")]
-    Scheme,
-    /// There is a password in it.
-    #[error("a URL with a user and password is not taken; use a header")]
-    User,
-}
-
-impl Target {
-    /// Reads a URL; `path` gives the path from the one in the URL.
-    ///
-    /// # Errors
-    /// It is none that can be reached over plain HTTP.
-    pub fn new(url: &str, path: impl FnOnce(&str) -> String) -> Result<Self, TargetError> {
-        let uri: Uri = url.parse().map_err(|_| TargetError::NoUrl)?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(TargetError::Tls),
-            Some(_) => return Err(TargetError::Scheme),
-            None => return Err(TargetError::NoUrl),
-        }
-        let authority = uri.authority().ok_or(TargetError::NoUrl)?;
-        if authority.as_str().contains('@') {
-            return Err(TargetError::User);
-        }
-        let host = authority.host();
-        // A port that is no number is found by `port_u16` alone.
-        let port = match authority.port() {
-            Some(port) => port.as_u16(),
-            None if authority.as_str() == host => 80,
-            None => return Err(TargetError::NoUrl),
-        };
-        if host.is_empty() || port == 0 {
-            return Err(TargetError::NoUrl);
-        }
-        let mut query = path(uri.path());
-        if let Some(text) = uri.query() {
-            query.push('?');
-            query.push_str(text);
-        }
-        Ok(Self {
-            host: host.trim_matches(['[', ']']).to_owned(),
-            authority: authority.as_str().to_owned(),
-            port,
-            uri: query.parse().map_err(|_| TargetError::NoUrl)?,
-        })
-    }
-
-    /// The path and query that are asked for.
-    pub fn path(&self) -> String {
-        self.uri.to_string()
-    }
-}
-
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.uri.path())
-    }
-}
 
 /// Who sends to a target.
 pub(super) struct Client {

@@ -10,6 +10,7 @@ pub mod driver;
 pub mod falcon;
 mod lookup;
 pub mod otlp;
+mod target;
 
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +19,7 @@ use hyper::body::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 
 use crate::metrics::Exposition;
-pub use client::{Target, TargetError};
+pub use target::{Target, TargetError, shown};
 
 /// One request's worth of samples, ready to be sent.
 #[derive(Clone, Debug)]

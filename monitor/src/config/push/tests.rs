@@ -93,6 +93,14 @@ fn what_is_wrong_is_named() {
             "--falcon.url 127.0.0.1:1988: no URL",
         ),
         (
+            &["--falcon.url=http://user:secret@a/"],
+            "--falcon.url http://a/: a URL with a user",
+        ),
+        (
+            &["--otlp.endpoint=https://a/b?token=secret"],
+            "--otlp.endpoint https://a/b: TLS",
+        ),
+        (
             &["--falcon.interval=0s"],
             "--falcon.interval 0s: must be from 1s",
         ),

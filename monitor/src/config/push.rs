@@ -45,12 +45,18 @@ pub enum PushError {
         /// What else it must be.
         more: &'static str,
     },
-    /// The name of the host.
+    /// The name that open-falcon is told.
     #[error(
         "--falcon.endpoint {0:?}: open-falcon wants a name without blanks, commas, slashes and \
          equals signs"
     )]
     Endpoint(String),
+    /// The name of the host, where none was given.
+    #[error(
+        "the host name {0:?} is no name for open-falcon, which wants one without blanks, commas, \
+         slashes and equals signs; set --falcon.endpoint"
+    )]
+    HostName(String),
     /// The families.
     #[error("--falcon.metrics: {0}")]
     Metrics(regex_lite::Error),
@@ -144,13 +150,16 @@ fn falcon(args: &PushArgs) -> Result<Option<PushTo<Falcon>>, PushError> {
     Regex::new(&args.falcon_metrics).map_err(PushError::Metrics)?;
     let whole = format!("^(?:{})$", args.falcon_metrics);
     let metrics = Regex::new(&whole).map_err(PushError::Metrics)?;
-    let endpoint = args.falcon_endpoint.clone().unwrap_or_else(host_name);
-    let is_wrong = |c: char| c.is_whitespace() || c.is_control() || ",=/".contains(c);
-    if endpoint.is_empty() || endpoint.contains(is_wrong) {
-        return Err(PushError::Endpoint(endpoint));
+    let endpoint = args.falcon_endpoint.as_ref();
+    if let Some(wrong) = endpoint.filter(|name| !is_endpoint(name)) {
+        return Err(PushError::Endpoint(wrong.clone()));
     }
     let Some(url) = &args.falcon_url else {
         return Ok(None);
+    };
+    let endpoint = match endpoint {
+        Some(name) => name.clone(),
+        None => endpoint_of_host(host_name())?,
     };
     let path = |path: &str| match path {
         "/" => FALCON_PATH.to_owned(),
@@ -161,6 +170,19 @@ fn falcon(args: &PushArgs) -> Result<Option<PushTo<Falcon>>, PushError> {
         target: target("--falcon.url", url, path)?,
         interval,
     }))
+}
+
+/// The host's own name, if open-falcon takes it.
+fn endpoint_of_host(name: String) -> Result<String, PushError> {
+    if is_endpoint(&name) {
+        return Ok(name);
+    }
+    Err(PushError::HostName(name))
+}
+
+fn is_endpoint(name: &str) -> bool {
+    let is_wrong = |c: char| c.is_whitespace() || c.is_control() || ",=/".contains(c);
+    !name.is_empty() && !name.contains(is_wrong)
 }
 
 fn otlp(

@@ -197,3 +197,14 @@ fn a_variable_that_is_of_no_use_is_named_and_stops_nothing() {
     let own = ["--otlp.endpoint=http://a", "--otlp.headers=a=1"];
     assert!(settings(&own, &[headers]).unwrap().otlp.is_some());
 }
+
+#[test]
+fn the_name_of_the_host_is_asked_for_where_it_is_needed() {
+    assert_eq!(endpoint_of_host("node-1".to_owned()).unwrap(), "node-1");
+    for wrong in ["", "my host"] {
+        let error = endpoint_of_host(wrong.to_owned()).unwrap_err().to_string();
+        let said = format!("the host name {wrong:?} is no name for open-falcon");
+        assert!(error.starts_with(&said), "{error}");
+        assert!(error.ends_with("; set --falcon.endpoint"), "{error}");
+    }
+}

@@ -2,17 +2,18 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::client::Client;
 use super::counts::Counts;
-use super::{Batch, Protocol, Target, Verdict};
+use super::{Answer, Batch, Encoded, Protocol, Target, Verdict};
 use crate::metrics::Exposition;
 use crate::serve::SingleFlight;
 
@@ -53,48 +54,100 @@ impl<P: Protocol> Push<P> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut sender = Sender {
             protocol: Arc::new(self.protocol),
-            client: Client::new(self.target),
+            client: Arc::new(Client::new(self.target)),
             counts: self.counts,
             queue: Queue::default(),
+            sending: None,
             failures: 0,
             said: String::new(),
             overflows: false,
         };
+        // One of each goes on while the other does: neither a slow receiver nor a slow collection
+        // costs more than its own time.
+        let (mut request, mut collection) = (None, None);
         let mut next = Instant::now();
         loop {
             tokio::select! {
                 biased;
                 _ = stopped.changed() => break,
-                _ = ticks.tick() => sender.collect(&collections).await,
-                () = sleep_until(next), if !sender.queue.batches.is_empty() => {
-                    next = Instant::now() + sender.send().await.unwrap_or_default();
+                answer = done(&mut request) => {
+                    next = Instant::now() + sender.answered(answer).unwrap_or_default();
+                }
+                () = sleep_until(next), if request.is_none() && !sender.queue.is_empty() => {
+                    request = sender.send();
+                }
+                made = done(&mut collection) => sender.collected(made),
+                _ = ticks.tick(), if collection.is_none() => {
+                    collection = Some(sender.collect(&collections));
                 }
             }
         }
-        while sender.send().await.is_none() && !sender.queue.batches.is_empty() {}
+        // What is under way is not sent twice.
+        if request.is_some() {
+            sender.answered(done(&mut request).await);
+        }
+        while let Some(request) = sender.send() {
+            if sender.answered(request.await).is_some() {
+                break;
+            }
+        }
     }
 }
 
-/// What waits, the oldest first: batches, each with the number of its collection.
+/// What is under way.
+type Step<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What a step gives, which is none any more then; without one there is nothing to wait for.
+async fn done<T>(step: &mut Option<Step<T>>) -> T {
+    match step {
+        Some(under_way) => {
+            let result = under_way.await;
+            *step = None;
+            result
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// A batch with the number of its collection.
+type Numbered = (u64, Batch);
+
+/// What waits, the oldest first.
 #[derive(Debug, Default)]
 struct Queue {
-    batches: VecDeque<(u64, Batch)>,
+    batches: VecDeque<Numbered>,
     collections: u64,
 }
 
 impl Queue {
-    /// Adds a collection; gives the samples of what had to go for it. That is never a part of
-    /// itself: a receiver that takes everything gets all of it, however much it is.
+    fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Adds a collection; gives the samples of what had to go for it.
     fn push(&mut self, batches: Vec<Batch>) -> u64 {
         self.collections += 1;
         let number = self.collections;
-        self.batches
-            .extend(batches.into_iter().map(|batch| (number, batch)));
+        let batches = batches.into_iter().map(|batch| (number, batch));
+        self.batches.extend(batches);
+        self.fit()
+    }
+
+    /// Takes the oldest batch back, which was not sent; gives the samples of what had to go.
+    fn push_back(&mut self, batch: Numbered) -> u64 {
+        self.batches.push_front(batch);
+        self.fit()
+    }
+
+    /// Keeps the bound. No batch goes for one of its own collection: a receiver that takes
+    /// everything gets all of it, however much it is.
+    fn fit(&mut self) -> u64 {
+        let newest = self.batches.back().map(|(number, _)| *number);
         let bodies = self.batches.iter().map(|(_, batch)| batch.body.len());
         let mut waiting: usize = bodies.sum();
         let mut given_up = 0;
         while waiting > MAX_WAITING
-            && self.batches.front().is_some_and(|(of, _)| *of != number)
+            && self.batches.front().map(|(number, _)| *number) != newest
             && let Some((_, oldest)) = self.batches.pop_front()
         {
             waiting -= oldest.body.len();
@@ -106,9 +159,11 @@ impl Queue {
 
 struct Sender<P> {
     protocol: Arc<P>,
-    client: Client,
+    client: Arc<Client>,
     counts: Counts,
     queue: Queue,
+    /// What is being sent.
+    sending: Option<Numbered>,
     /// Failures since the last success.
     failures: u32,
     /// What stands in the log of the trouble that lasts.
@@ -118,18 +173,37 @@ struct Sender<P> {
 }
 
 impl<P: Protocol> Sender<P> {
-    async fn collect(&mut self, collections: &SingleFlight<Exposition>) {
-        let Some(exposition) = collections.get().await else {
-            return;
+    /// Makes a collection and writes it down; nothing where it failed, which has been said.
+    fn collect(
+        &self,
+        collections: &Arc<SingleFlight<Exposition>>,
+    ) -> Step<Option<Result<Encoded, JoinError>>> {
+        let (protocol, collections) = (Arc::clone(&self.protocol), Arc::clone(collections));
+        Box::pin(async move {
+            let exposition = collections.get().await?;
+            // Thousands of samples take milliseconds, which the one thread that waits does not
+            // have.
+            let encode = move || protocol.encode(&exposition, SystemTime::now());
+            Some(spawn_blocking(encode).await)
+        })
+    }
+
+    fn collected(&mut self, made: Option<Result<Encoded, JoinError>>) {
+        let encoded = match made {
+            None => return,
+            Some(Ok(encoded)) => encoded,
+            Some(Err(_)) => {
+                return self.trouble("a collection could not be encoded, which is a bug");
+            }
         };
-        let protocol = Arc::clone(&self.protocol);
-        // Thousands of samples take milliseconds, which the one thread that waits does not have.
-        let encoded = spawn_blocking(move || protocol.encode(&exposition, SystemTime::now())).await;
-        let Ok(encoded) = encoded else {
-            return self.trouble("a collection could not be encoded, which is a bug");
-        };
+        self.counts.dropped.inc_by(encoded.dropped);
         let given_up = self.queue.push(encoded.batches);
-        self.counts.dropped.inc_by(encoded.dropped + given_up);
+        self.overflow(given_up);
+    }
+
+    /// Counts samples that had to go for others.
+    fn overflow(&mut self, given_up: u64) {
+        self.counts.dropped.inc_by(given_up);
         if given_up > 0 && !std::mem::replace(&mut self.overflows, true) {
             warn!(
                 receiver = P::NAME,
@@ -139,17 +213,25 @@ impl<P: Protocol> Sender<P> {
         }
     }
 
-    /// Sends the oldest batch; gives the pause that is due after a failure.
-    async fn send(&mut self) -> Option<Duration> {
-        let batch = self.queue.batches.front()?.1.clone();
-        let request = self.client.post(self.protocol.headers(), batch.body);
-        let answer = match timeout(TIMEOUT, request).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Some(self.later(None, &format!("{error:#}"))),
-            Err(_) => {
-                let reason = format!("no answer within {} s", TIMEOUT.as_secs());
-                return Some(self.later(None, &reason));
+    /// Begins to send the oldest batch.
+    fn send(&mut self) -> Option<Step<Result<Answer, String>>> {
+        let (number, batch) = self.queue.batches.pop_front()?;
+        let body = batch.body.clone();
+        self.sending = Some((number, batch));
+        let (protocol, client) = (Arc::clone(&self.protocol), Arc::clone(&self.client));
+        Some(Box::pin(async move {
+            match timeout(TIMEOUT, client.post(protocol.headers(), body)).await {
+                Ok(answer) => answer.map_err(|error| format!("{error:#}")),
+                Err(_) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
             }
+        }))
+    }
+
+    /// Goes by the answer to what was sent; gives the pause that is due after a failure.
+    fn answered(&mut self, answer: Result<Answer, String>) -> Option<Duration> {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(reason) => return Some(self.later(None, &reason)),
         };
         let text = String::from_utf8_lossy(&answer.body);
         let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
@@ -174,19 +256,23 @@ impl<P: Protocol> Sender<P> {
         None
     }
 
-    /// Counts the oldest batch, of which so many samples were not taken, and lets go of it.
+    /// Counts what was sent, of which so many samples were not taken, and lets go of it.
     fn give_up(&mut self, rejected: u64) {
-        if let Some((_, batch)) = self.queue.batches.pop_front() {
+        if let Some((_, batch)) = self.sending.take() {
             let rejected = rejected.min(batch.samples);
             self.counts.dropped.inc_by(rejected);
             self.counts.sent.inc_by(batch.samples - rejected);
         }
-        self.overflows &= !self.queue.batches.is_empty();
+        self.overflows &= !self.queue.is_empty();
     }
 
     fn later(&mut self, after: Option<Duration>, reason: &str) -> Duration {
         self.counts.errors.inc();
         self.trouble(reason);
+        if let Some(batch) = self.sending.take() {
+            let given_up = self.queue.push_back(batch);
+            self.overflow(given_up);
+        }
         let pause = back_off(self.failures, RandomState::new().hash_one(0));
         self.failures = self.failures.saturating_add(1);
         after.map_or(pause, |after| after.clamp(pause, MAX_RETRY_AFTER))

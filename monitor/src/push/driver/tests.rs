@@ -8,7 +8,6 @@ use hyper::header::{HeaderName, HeaderValue};
 use testkit::receiver::{Received, Receiver, Reply};
 
 use super::*;
-use crate::push::{Answer, Encoded};
 
 /// How long is waited for what takes a few back-offs.
 const SOON: Duration = Duration::from_secs(30);
@@ -16,9 +15,9 @@ const SOON: Duration = Duration::from_secs(30);
 /// Each collection is one batch of ten samples that says its number; answers mean what they mean
 /// for OTLP.
 #[derive(Debug, Default)]
-struct Numbered(AtomicU64);
+struct Counting(AtomicU64);
 
-impl Protocol for Numbered {
+impl Protocol for Counting {
     const NAME: &'static str = "test";
 
     fn headers(&self) -> &[(HeaderName, HeaderValue)] {
@@ -56,15 +55,23 @@ struct Running {
 
 impl Running {
     fn start(receiver: &Receiver, interval: Duration) -> Result<Self> {
+        Self::start_with(receiver, interval, Exposition::default)
+    }
+
+    fn start_with(
+        receiver: &Receiver,
+        interval: Duration,
+        collect: impl FnMut() -> Exposition + Send + 'static,
+    ) -> Result<Self> {
         let counts = Counts::otlp()?;
         let push = Push {
-            protocol: Numbered::default(),
+            protocol: Counting::default(),
             target: Target::new(&receiver.url(), |_| "/push".to_owned())?,
             interval,
             counts: counts.clone(),
         };
         let (stop, stopped) = watch::channel(());
-        let collections = Arc::new(SingleFlight::new(Exposition::default));
+        let collections = Arc::new(SingleFlight::new(collect));
         let task = tokio::spawn(push.run(collections, stopped));
         Ok(Self { counts, stop, task })
     }
@@ -202,6 +209,37 @@ async fn one_that_says_nothing_is_given_up() -> Result<()> {
     running.end().await
 }
 
+#[tokio::test]
+async fn a_collection_that_takes_all_the_time_there_is_keeps_nothing_from_being_sent() -> Result<()>
+{
+    let receiver = Receiver::start(|_, _| Reply::status(200))?;
+    let collect = || {
+        std::thread::sleep(2 * OFTEN);
+        Exposition::default()
+    };
+    let running = Running::start_with(&receiver, OFTEN, collect)?;
+    running.until(|counts| counts.sent.get() >= 50).await?;
+    running.end().await
+}
+
+#[tokio::test]
+async fn collections_go_on_while_a_receiver_says_nothing() -> Result<()> {
+    let receiver = Receiver::start(|number, _| match number {
+        0 => Reply::Nothing,
+        _ => Reply::status(200),
+    })?;
+    let running = Running::start(&receiver, OFTEN)?;
+    // One sample of each collection cannot be expressed.
+    running.until(|counts| counts.dropped.get() >= 20).await?;
+    assert_eq!(running.counts.errors.get(), 0);
+    running.until(|counts| counts.sent.get() >= 200).await?;
+    running.end().await?;
+    let numbers = numbers(&receiver.received());
+    let expected: Vec<u64> = (0..numbers.len() as u64).collect();
+    assert_eq!(numbers, expected);
+    Ok(())
+}
+
 /// A quarter of what may wait.
 fn quarter(samples: u64) -> Batch {
     Batch {
@@ -235,6 +273,19 @@ fn a_collection_makes_room_for_another_and_not_for_itself() {
     assert_eq!(waiting(&queue), [7, 8, 9, 10, 11, 12]);
     assert_eq!(queue.push(vec![quarter(13)]), 7 + 8 + 9);
     assert_eq!(waiting(&queue), [10, 11, 12, 13]);
+}
+
+#[test]
+fn what_could_not_be_sent_comes_first_or_goes_first() {
+    let mut queue = Queue::default();
+    queue.push(vec![quarter(1), quarter(2)]);
+    let first = queue.batches.pop_front().unwrap();
+    assert_eq!(queue.push_back(first), 0);
+    assert_eq!(waiting(&queue), [1, 2]);
+    let first = queue.batches.pop_front().unwrap();
+    queue.push(vec![quarter(3), quarter(4), quarter(5)]);
+    assert_eq!(queue.push_back(first), 1);
+    assert_eq!(waiting(&queue), [2, 3, 4, 5]);
 }
 
 #[test]

@@ -1,25 +1,25 @@
 //! When is sent, what is kept while a receiver is away, and for how long it is left alone.
 
-use std::collections::VecDeque;
+mod log;
+mod queue;
+
 use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use anyhow::bail;
 use tokio::sync::watch;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
-use tracing::{debug, info, warn};
 
+use self::log::{Log, Trouble};
+use self::queue::{Numbered, Queue};
 use super::client::Client;
 use super::counts::Counts;
-use super::{Answer, Batch, Encoded, Protocol, Target, Verdict};
+use super::{Answer, Encoded, Protocol, Target, Verdict};
 use crate::metrics::Exposition;
 use crate::serve::SingleFlight;
-
-/// Bodies that wait, in bytes, at most, but for a collection that has more by itself; then the
-/// oldest are given up.
-const MAX_WAITING: usize = 8 << 20;
 
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,13 +54,12 @@ impl<P: Protocol> Push<P> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut sender = Sender {
             protocol: Arc::new(self.protocol),
+            log: Log::new(P::NAME, self.target.to_string()),
             client: Arc::new(Client::new(self.target)),
             counts: self.counts,
             queue: Queue::default(),
             sending: None,
             failures: 0,
-            said: String::new(),
-            overflows: false,
         };
         // One of each goes on while the other does: neither a slow receiver nor a slow collection
         // costs more than its own time.
@@ -109,56 +108,9 @@ async fn done<T>(step: &mut Option<Step<T>>) -> T {
     }
 }
 
-/// A batch with the number of its collection.
-type Numbered = (u64, Batch);
-
-/// What waits, the oldest first.
-#[derive(Debug, Default)]
-struct Queue {
-    batches: VecDeque<Numbered>,
-    collections: u64,
-}
-
-impl Queue {
-    fn is_empty(&self) -> bool {
-        self.batches.is_empty()
-    }
-
-    /// Adds a collection; gives the samples of what had to go for it.
-    fn push(&mut self, batches: Vec<Batch>) -> u64 {
-        self.collections += 1;
-        let number = self.collections;
-        let batches = batches.into_iter().map(|batch| (number, batch));
-        self.batches.extend(batches);
-        self.fit()
-    }
-
-    /// Takes the oldest batch back, which was not sent; gives the samples of what had to go.
-    fn push_back(&mut self, batch: Numbered) -> u64 {
-        self.batches.push_front(batch);
-        self.fit()
-    }
-
-    /// Keeps the bound. No batch goes for one of its own collection: a receiver that takes
-    /// everything gets all of it, however much it is.
-    fn fit(&mut self) -> u64 {
-        let newest = self.batches.back().map(|(number, _)| *number);
-        let bodies = self.batches.iter().map(|(_, batch)| batch.body.len());
-        let mut waiting: usize = bodies.sum();
-        let mut given_up = 0;
-        while waiting > MAX_WAITING
-            && self.batches.front().map(|(number, _)| *number) != newest
-            && let Some((_, oldest)) = self.batches.pop_front()
-        {
-            waiting -= oldest.body.len();
-            given_up += oldest.samples;
-        }
-        given_up
-    }
-}
-
 struct Sender<P> {
     protocol: Arc<P>,
+    log: Log,
     client: Arc<Client>,
     counts: Counts,
     queue: Queue,
@@ -166,10 +118,6 @@ struct Sender<P> {
     sending: Option<Numbered>,
     /// Failures since the last success.
     failures: u32,
-    /// What stands in the log of the trouble that lasts.
-    said: String,
-    /// It stands in the log that samples are given up, and the queue was not empty since.
-    overflows: bool,
 }
 
 impl<P: Protocol> Sender<P> {
@@ -193,7 +141,8 @@ impl<P: Protocol> Sender<P> {
             None => return,
             Some(Ok(encoded)) => encoded,
             Some(Err(_)) => {
-                return self.trouble("a collection could not be encoded, which is a bug");
+                let reason = "a collection could not be encoded, which is a bug";
+                return self.log.trouble(Trouble::Encoding, reason);
             }
         };
         self.counts.dropped.inc_by(encoded.dropped);
@@ -204,51 +153,55 @@ impl<P: Protocol> Sender<P> {
     /// Counts samples that had to go for others.
     fn overflow(&mut self, given_up: u64) {
         self.counts.dropped.inc_by(given_up);
-        if given_up > 0 && !std::mem::replace(&mut self.overflows, true) {
-            warn!(
-                receiver = P::NAME,
-                samples = given_up,
-                "more waits to be pushed than is kept, the oldest samples are given up"
-            );
+        if given_up > 0 {
+            self.log.overflow(given_up);
         }
     }
 
     /// Begins to send the oldest batch.
-    fn send(&mut self) -> Option<Step<Result<Answer, String>>> {
-        let (number, batch) = self.queue.batches.pop_front()?;
+    fn send(&mut self) -> Option<Step<anyhow::Result<Answer>>> {
+        let (number, batch) = self.queue.pop()?;
         let body = batch.body.clone();
         self.sending = Some((number, batch));
         let (protocol, client) = (Arc::clone(&self.protocol), Arc::clone(&self.client));
         Some(Box::pin(async move {
-            match timeout(TIMEOUT, client.post(protocol.headers(), body)).await {
-                Ok(answer) => answer.map_err(|error| format!("{error:#}")),
-                Err(_) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
-            }
+            let answer = timeout(TIMEOUT, client.post(protocol.headers(), body)).await;
+            answer.unwrap_or_else(|_| bail!("no answer within {} s", TIMEOUT.as_secs()))
         }))
     }
 
     /// Goes by the answer to what was sent; gives the pause that is due after a failure.
-    fn answered(&mut self, answer: Result<Answer, String>) -> Option<Duration> {
+    fn answered(&mut self, answer: anyhow::Result<Answer>) -> Option<Duration> {
         let answer = match answer {
             Ok(answer) => answer,
-            Err(reason) => return Some(self.later(None, &reason)),
+            Err(error) => {
+                let trouble = Trouble::no_answer(&error);
+                return Some(self.later(None, trouble, &format!("{error:#}")));
+            }
         };
         let text = String::from_utf8_lossy(&answer.body);
         let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
-        let said = format!("{} {text}", answer.status.as_u16());
+        let status = answer.status.as_u16();
+        let said = format!("{status} {text}");
         match self.protocol.verdict(&answer) {
-            Verdict::Later(after) => return Some(self.later(after, &said)),
+            Verdict::Later(after) => {
+                return Some(self.later(after, Trouble::Status(status), &said));
+            }
             Verdict::Refused => {
                 self.counts.errors.inc();
                 self.give_up(u64::MAX);
-                self.trouble(&format!("refused: {said}"));
+                self.log
+                    .trouble(Trouble::Status(status), &format!("refused: {said}"));
             }
             Verdict::Taken { rejected, reason } => {
                 self.give_up(rejected);
                 if rejected > 0 {
-                    self.trouble(&format!("samples are not taken: {reason}"));
+                    self.log.trouble(
+                        Trouble::Rejected,
+                        &format!("samples are not taken: {reason}"),
+                    );
                 } else {
-                    self.well();
+                    self.log.well();
                 }
             }
         }
@@ -263,12 +216,14 @@ impl<P: Protocol> Sender<P> {
             self.counts.dropped.inc_by(rejected);
             self.counts.sent.inc_by(batch.samples - rejected);
         }
-        self.overflows &= !self.queue.is_empty();
+        if self.queue.is_empty() {
+            self.log.empty();
+        }
     }
 
-    fn later(&mut self, after: Option<Duration>, reason: &str) -> Duration {
+    fn later(&mut self, after: Option<Duration>, trouble: Trouble, reason: &str) -> Duration {
         self.counts.errors.inc();
-        self.trouble(reason);
+        self.log.trouble(trouble, reason);
         if let Some(batch) = self.sending.take() {
             let given_up = self.queue.push_back(batch);
             self.overflow(given_up);
@@ -276,22 +231,6 @@ impl<P: Protocol> Sender<P> {
         let pause = back_off(self.failures, RandomState::new().hash_one(0));
         self.failures = self.failures.saturating_add(1);
         after.map_or(pause, |after| after.clamp(pause, MAX_RETRY_AFTER))
-    }
-
-    /// Says once what is wrong, as long as it is the same.
-    fn trouble(&mut self, reason: &str) {
-        if self.said == reason {
-            debug!(receiver = P::NAME, reason, "push failed again");
-            return;
-        }
-        reason.clone_into(&mut self.said);
-        warn!(receiver = P::NAME, reason, "push failed");
-    }
-
-    fn well(&mut self) {
-        if !std::mem::take(&mut self.said).is_empty() {
-            info!(receiver = P::NAME, "push is taken again");
-        }
     }
 }
 

@@ -120,3 +120,33 @@ fn a_receiver_that_says_nothing_holds_nobody() -> Result<()> {
     ensure!(took.as_secs() < 5, "it took {took:?}");
     Ok(())
 }
+
+/// The log names the receiver, without what may be secret, and says once what is wrong, though each
+/// answer has another text.
+#[test]
+fn what_is_wrong_is_said_once() -> Result<()> {
+    testkit::require!(require::root());
+    let receiver = Receiver::start(|number, _| {
+        Reply::Status(500, "", format!("request {number}").into_bytes())
+    })?;
+    let url = format!("--falcon.url={}/v1/push?token=secret", receiver.url());
+    let monitor = monitor(&[&url, "--falcon.endpoint=node-1"])?;
+    monitor.wait_ready()?;
+    wait::until("a few failures", SOON, || {
+        let errors = monitor
+            .metrics()?
+            .value("container_monitor_falcon_errors_total", &[])?;
+        Ok((errors >= 3.0).then_some(()))
+    })?;
+    let log = monitor.log();
+    ensure!(!log.iter().any(|line| line.contains("secret")), "{log:#?}");
+    let failed: Vec<_> = log
+        .iter()
+        .filter(|line| line.contains("push failed"))
+        .collect();
+    ensure!(failed.len() == 1, "{log:#?}");
+    let target = format!("target=\"{}/v1/push\"", receiver.url());
+    ensure!(failed[0].contains(&target), "{failed:?}");
+    monitor.stop()?;
+    Ok(())
+}

@@ -115,8 +115,8 @@ impl Times {
             start_time_unix_nano: if has_start { self.start } else { 0 },
             time_unix_nano: self.now,
             value: Some(match sample.value.parse() {
-                Ok(whole) => Number::Int(whole),
-                Err(_) => Number::Double(sample.number()),
+                Ok(whole) if !is_fractional(family.name) => Number::Int(whole),
+                _ => Number::Double(sample.number()),
             }),
             attributes: sample
                 .labels()
@@ -145,6 +145,13 @@ fn metric(family: &Family<'_>, data_points: Vec<NumberDataPoint>) -> Metric {
             }),
         }),
     }
+}
+
+/// Whether a family's values are fractions, also those that happen to be whole: a stream has one
+/// type of number.
+fn is_fractional(name: &str) -> bool {
+    let name = name.strip_suffix("_total").unwrap_or(name);
+    name.ends_with("_seconds") || name.ends_with("_ratio")
 }
 
 /// The unit, as UCUM has it, from the name that Prometheus's rules give; empty where there is none.

@@ -46,6 +46,7 @@ for of_resource in request.resource_metrics:
             for point in getattr(metric, kind).data_points:
                 which = point.WhichOneof("value")
                 assert which in ("as_int", "as_double"), point
+                assert which == "as_double" or metric.unit != "s", metric
                 assert point.start_time_unix_nano <= point.time_unix_nano, point
                 out.append({
                     "resource": resource, "name": metric.name, "kind": kind,

@@ -26,6 +26,9 @@ container_monitor_collections_total 2
 # HELP process_start_time_seconds Start
 # TYPE process_start_time_seconds gauge
 process_start_time_seconds 1700000000
+# HELP process_cpu_seconds_total CPU
+# TYPE process_cpu_seconds_total counter
+process_cpu_seconds_total 2
 ";
 
 const NOW: Duration = Duration::from_nanos(1_700_000_060_000_000_001);
@@ -66,7 +69,7 @@ fn texts(attributes: &[KeyValue]) -> Vec<(&str, &str)> {
 fn each_container_is_a_resource() {
     let encoded = otlp().encode(&Exposition::new(TEXT.to_owned()), UNIX_EPOCH + NOW);
     assert_eq!((encoded.batches.len(), encoded.dropped), (1, 0));
-    assert_eq!(encoded.batches[0].samples, 7);
+    assert_eq!(encoded.batches[0].samples, 8);
     let request = request(&encoded.batches[0]);
     let resources: Vec<_> = request
         .resource_metrics
@@ -127,6 +130,9 @@ fn counters_are_cumulative_sums_with_a_start_where_it_is_known() {
     assert_eq!(own.start_time_unix_nano, 1_700_000_000_000_000_000);
     assert_eq!(own.time_unix_nano, 1_700_000_060_000_000_001);
     assert_eq!(own.value, Some(Number::Int(2)));
+    // Whole by chance: a moment later it is none.
+    let cpu = find("process_cpu_seconds_total");
+    assert_eq!(cpu.value, Some(Number::Double(2.0)));
     assert_eq!(find("process_start_time_seconds").start_time_unix_nano, 0);
     assert_eq!(texts(&find("container_network_info").attributes).len(), 4);
 }

@@ -69,6 +69,7 @@ mod tests {
             let late = timeout(Duration::from_millis(20), lookup.addresses()).await;
             assert!(late.is_err());
         }
+        assert_eq!(begun.load(Ordering::SeqCst), 1);
         release.send(()).unwrap();
         assert_eq!(lookup.addresses().await.unwrap(), [address]);
         assert_eq!(begun.load(Ordering::SeqCst), 1);

@@ -105,15 +105,27 @@ impl Receiver {
         let received = self.received.lock();
         received.unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
 
-impl Drop for Receiver {
-    fn drop(&mut self) {
+    /// Ends it; gives all that it got, to the last.
+    pub fn stop(mut self) -> Vec<Received> {
+        self.end();
+        self.received()
+    }
+
+    fn end(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
         // It waits for a connection.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.end();
         }
     }
 }

@@ -4,6 +4,7 @@ mod connections;
 pub mod http;
 mod listen;
 mod negotiate;
+mod room;
 mod scrape;
 mod selection;
 mod server;

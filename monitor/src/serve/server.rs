@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use super::connections::{Connections, Slot};
+use super::room::Watched;
 use super::web::Web;
 
 /// The largest header of a request. Prometheus sends less than a kilobyte.
@@ -139,12 +140,14 @@ impl Server {
         slot: Arc<Slot>,
         mut stopped: watch::Receiver<()>,
     ) {
+        let (stream, room) = Watched::new(stream);
         let router = TowerToHyperService::new(self.router);
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let answer = router.call(request);
-            let slot = Arc::clone(&slot);
+            let (slot, room) = (Arc::clone(&slot), room.clone());
             async move {
-                // Not before: this is polled only once there is room for an answer.
+                // Until then it is not us who is waited for.
+                room.free().await;
                 slot.working();
                 Ok::<_, Infallible>(sent_by(&slot, answer.await?).await)
             }

@@ -20,7 +20,9 @@ struct Running {
 
 impl Running {
     async fn start() -> io::Result<Self> {
-        let router = Router::new().route("/", get(|| async { vec![b'x'; LARGE] }));
+        let router = Router::new()
+            .route("/", get(|| async { vec![b'x'; LARGE] }))
+            .route("/small", get(|| async { "ok\n" }));
         let server = Server::new(router, Arc::new(Web::new(None)), 10);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -81,4 +83,41 @@ async fn the_end_does_not_wait_for_who_has_asked_for_nothing() -> io::Result<()>
     ended.map_err(io::Error::other)??;
     drop((silent, half));
     Ok(())
+}
+
+#[tokio::test]
+async fn heads_that_nobody_reads_are_not_kept() -> io::Result<()> {
+    let running = Running::start().await?;
+    let (mut client, stream) = tokio::io::duplex(16 << 10);
+    let slot = Arc::new(running.server.connections.open());
+    let stopped = running.stop.subscribe();
+    tokio::spawn(running.server.clone().requests(stream, slot, stopped));
+    // After a body hyper takes the next request at once.
+    let request = "HEAD /small HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\
+        Expect: 100-continue\r\n\r\nhello";
+    let mut written = 0;
+    let wait = Duration::from_secs(1);
+    while timeout(wait, client.write_all(request.as_bytes()))
+        .await
+        .is_ok()
+    {
+        written += request.len();
+        assert!(written < 1 << 20, "{written} bytes of requests were taken");
+        // Each alone: what comes together is read together.
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+    }
+    // Whoever reads at last gets them.
+    let mut answers = Vec::new();
+    let read = async {
+        while client.read_buf(&mut answers).await? > 0 {
+            let text = String::from_utf8_lossy(&answers);
+            if text.matches("HTTP/1.1 200 OK").count() >= written / request.len() {
+                break;
+            }
+        }
+        Ok::<_, io::Error>(())
+    };
+    timeout(SOON, read).await.map_err(io::Error::other)?
 }

@@ -35,6 +35,9 @@ pub struct LayerSample<'a> {
 /// is looked at again.
 const SETTLED: Duration = Duration::from_secs(60);
 
+/// How soon after the first look the second one is; each time after that is twice as long.
+const SOON: Duration = Duration::from_secs(1);
+
 /// A container's layer, as long as its process is the same.
 #[derive(Debug)]
 struct Known {
@@ -48,10 +51,11 @@ struct Known {
 }
 
 impl Known {
-    /// Whether what was found still holds.
+    /// Whether what was found is taken to hold still.
     fn is_settled(&self, now: Instant) -> bool {
-        let is_recent = |then| now.duration_since(then) < SETTLED;
-        !is_recent(self.first_seen) && (self.path.is_some() || is_recent(self.looked_up))
+        let age = self.looked_up.duration_since(self.first_seen);
+        let is_recent = now.duration_since(self.looked_up) < age.clamp(SOON, SETTLED);
+        is_recent || (self.path.is_some() && age >= SETTLED)
     }
 }
 

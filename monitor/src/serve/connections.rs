@@ -110,12 +110,6 @@ impl Connections {
         self.state().give_up_one(|_| true);
     }
 
-    /// Gives up all that have asked for nothing yet: it is the end.
-    pub(super) fn give_up_opening(&self) {
-        let mut state = self.state();
-        while state.give_up_one(|entry| entry.phase == Phase::Opening) {}
-    }
-
     /// Closes those that take too long.
     pub(super) fn close_late(&self, now: Instant) {
         let is_late =

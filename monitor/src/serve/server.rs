@@ -65,8 +65,7 @@ impl Server {
         }
     }
 
-    /// Takes connections until `stopped` says so, then lets requests under way end; all else is
-    /// closed.
+    /// Takes connections until `stopped` says so, then lets requests under way end.
     pub async fn run(self, listener: TcpListener, mut stopped: watch::Receiver<()>) {
         let mut open = JoinSet::new();
         let mut sweep = interval(SWEEP);
@@ -96,8 +95,6 @@ impl Server {
             }
         }
         drop(listener);
-        // Who has asked for nothing is owed nothing, nor is who is in the middle of a handshake.
-        self.connections.give_up_opening();
         while open.join_next().await.is_some() {}
     }
 

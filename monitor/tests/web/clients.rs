@@ -269,7 +269,7 @@ fn the_end_waits_for_answers_and_not_long_for_the_silent() -> Result<()> {
     asked.read_exact(&mut first)?;
     let took = monitor.stop()?;
     // Half of what it may take.
-    ensure!(took < Duration::from_secs(2), "{took:?}");
+    ensure!(took < Duration::from_secs(5), "{took:?}");
     let mut answer = String::new();
     asked.read_to_string(&mut answer)?;
     let body = answer

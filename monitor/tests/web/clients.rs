@@ -268,7 +268,7 @@ fn the_end_waits_for_answers_and_not_long_for_the_silent() -> Result<()> {
     let mut first = [0; 9];
     asked.read_exact(&mut first)?;
     let took = monitor.stop()?;
-    // Half of what it may take.
+    // Not much longer than it may take.
     ensure!(took < Duration::from_secs(5), "{took:?}");
     let mut answer = String::new();
     asked.read_to_string(&mut answer)?;

@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(10);
 struct Running {
     server: Server,
     address: std::net::SocketAddr,
-    _stop: watch::Sender<()>,
+    stop: watch::Sender<()>,
 }
 
 impl Running {
@@ -25,12 +25,12 @@ impl Running {
         let server = Server::new(router, Arc::new(Web::new(None)), 10);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let (_stop, stopped) = watch::channel(());
+        let (stop, stopped) = watch::channel(());
         tokio::spawn(server.clone().run(listener, stopped));
         Ok(Self {
             server,
             address,
-            _stop,
+            stop,
         })
     }
 

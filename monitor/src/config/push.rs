@@ -123,10 +123,11 @@ impl PushSettings {
         // As OpenTelemetry has it: an empty variable is none.
         let variable = |name| variable(name).filter(|text| !text.is_empty());
         let falcon = falcon(&args)?;
+        let is_asked_for = args.otlp_endpoint.is_some();
         let (otlp, unusable) = match otlp(args, variable) {
             Ok(otlp) => (otlp, None),
             // Set for all programs of a host, it must not keep this one from its work.
-            Err(error) if error.is_of_a_variable() => (None, Some(error)),
+            Err(error) if error.is_of_a_variable() && !is_asked_for => (None, Some(error)),
             Err(error) => return Err(error),
         };
         Ok(Self {

@@ -129,7 +129,13 @@ impl Walk {
             Scope::Whole => has_names && links.len() < MOST_LINKS && !links.insert(stat.st_ino),
             Scope::Beside(layer) => has_names || stat.st_ino == layer,
         };
-        if is_other_s || stat.st_dev != self.top.st_dev {
+        if is_other_s {
+            return Ok(());
+        }
+        if stat.st_dev != self.top.st_dev {
+            // The folder below the mount is an inode all the same: that of a container's root, which
+            // on XFS, being empty, has no blocks.
+            self.totals.files += u64::from(self.scope != Scope::Whole);
             return Ok(());
         }
         self.totals.bytes += blocks(&stat);

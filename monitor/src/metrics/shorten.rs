@@ -85,7 +85,8 @@ impl Shown {
             None => counts.fit(limit),
             Some(oldest) => counts.fit(limit).min(oldest.max(counts.fit(with_room))),
         };
-        self.oldest = Some(fit);
+        // Where all fit, nobody is left out.
+        self.oldest = (fit < ages.count).then_some(fit);
         total - take_out(text, ages, fit)
     }
 

@@ -20,6 +20,9 @@ use crate::procfs::Process;
 /// For how long nothing else is looked at: what does not show is seen then.
 const FRESH: Duration = Duration::from_secs(60);
 
+/// How much sooner that is of some containers, in seconds, so that it is not of all at once.
+const SOONER: u64 = 30;
+
 /// Most mounts of one process that are compared.
 const MOST: usize = 4096;
 
@@ -30,7 +33,7 @@ pub(super) struct Seen {
     ids: Box<[u64]>,
     /// Those that are published, and whether they are read-only.
     listed: Vec<(u64, bool)>,
-    at: Instant,
+    until: Instant,
 }
 
 /// Compares.
@@ -87,7 +90,7 @@ impl Changes {
     pub(super) fn is_as(&self, seen: &Seen) -> bool {
         let is_same = self.namespace == seen.namespace && self.ids[..self.count] == *seen.ids;
         is_same
-            && seen.at.elapsed() < FRESH
+            && Instant::now() < seen.until
             && seen.listed.iter().all(|&(id, readonly)| {
                 let found = sys::mount(seen.namespace, id);
                 found.is_ok_and(|(_, now)| now == readonly)
@@ -113,7 +116,7 @@ impl Changes {
             namespace: self.namespace,
             ids: ids.into(),
             listed: listed.collect::<Option<_>>()?,
-            at: Instant::now(),
+            until: Instant::now() + FRESH - Duration::from_secs(self.namespace % SOONER),
         })
     }
 }

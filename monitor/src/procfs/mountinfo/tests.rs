@@ -144,6 +144,22 @@ fn escape(bytes: &[u8]) -> Vec<u8> {
     escaped.collect::<Vec<_>>().concat()
 }
 
+#[test]
+fn the_layers_of_an_overlay() {
+    let mounts = all(CONTAINER).unwrap();
+    let layers = |mount: &Mount<'_>| -> Vec<String> {
+        let layers = mount.layers();
+        let text = layers.map(|layer| String::from_utf8(layer.into_owned()).unwrap());
+        text.collect()
+    };
+    let expected = ["/a/l/X", "/a/l/Y", "/var/lib/docker/overlay2/9c x/diff"];
+    assert_eq!(layers(&mounts[0]), expected);
+    assert_eq!(layers(&mounts[3]), Vec::<String>::new());
+    let text = br"1 0 0:57 / / rw - overlay o rw,lowerdir+=/a,lowerdir+=/b\:c,datadir+=/d,upperdir=/u
+";
+    assert_eq!(layers(&all(text).unwrap()[0]).len(), 4);
+}
+
 proptest! {
     #[test]
     fn any_name_comes_back(name in prop::collection::vec(1u8..=255, 1..40), id in any::<u64>()) {
@@ -162,6 +178,11 @@ proptest! {
     fn nothing_panics(text in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = all(&text);
         let _ = unescape(&text);
+        let options = [b"1 0 0:1 / / rw - overlay o ", &*text].concat();
+        for mount in all(&options).unwrap_or_default() {
+            mount.layers().count();
+            mount.super_option(b"upperdir");
+        }
     }
 
     #[test]

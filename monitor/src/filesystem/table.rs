@@ -312,6 +312,8 @@ struct Tree<'m, 'a> {
     points: HashSet<&'m [u8]>,
     lengths: BTreeSet<usize>,
     root: Option<usize>,
+    /// What is mounted on top of each mount, at its own place: often itself.
+    topmost: Vec<usize>,
     slow: &'m SlowPlaces,
 }
 
@@ -322,11 +324,22 @@ impl<'m, 'a> Tree<'m, 'a> {
             |mount: &&Mount<'_>| mount.parent == mount.id || !by_id.contains_key(&mount.parent);
         // A mount on itself is not its own child.
         let others = mounts.iter().zip(0..).filter(|(mount, _)| !is_top(mount));
+        let children: HashMap<(u64, &[u8]), usize> = others
+            .map(|(mount, at)| ((mount.parent, &*mount.point), at))
+            .collect();
+        let mut topmost: Vec<usize> = (0..mounts.len()).collect();
+        // A mount is listed behind what it is mounted on.
+        for (at, mount) in mounts.iter().enumerate().rev() {
+            if let Some(&child) = children.get(&(mount.id, &*mount.point))
+                && child > at
+            {
+                topmost[at] = topmost[child];
+            }
+        }
         Self {
             mounts,
-            children: others
-                .map(|(mount, at)| ((mount.parent, &*mount.point), at))
-                .collect(),
+            children,
+            topmost,
             points: mounts.iter().map(|mount| &*mount.point).collect(),
             lengths: mounts.iter().map(|mount| mount.point.len()).collect(),
             slow,
@@ -340,7 +353,7 @@ impl<'m, 'a> Tree<'m, 'a> {
     /// Whether a mount's path leads to it, and not to what is mounted over it or over a folder
     /// above it.
     fn is_visible(&self, at: usize) -> bool {
-        let Some(mut current) = self.root.map(|root| self.topmost(root, b"/")) else {
+        let Some(mut current) = self.root.map(|root| self.topmost[root]) else {
             // The process's root is no mount point of its own: nothing is known of what covers it.
             return true;
         };
@@ -353,22 +366,10 @@ impl<'m, 'a> Tree<'m, 'a> {
                 continue;
             }
             if let Some(&child) = self.children.get(&(self.mounts[current].id, prefix)) {
-                current = self.topmost(child, prefix);
+                current = self.topmost[child];
             }
         }
         current == at
-    }
-
-    /// What is mounted on top of a mount, at its own place.
-    fn topmost(&self, mut at: usize, point: &[u8]) -> usize {
-        // No chain is longer than there are mounts.
-        for _ in self.mounts {
-            match self.children.get(&(self.mounts[at].id, point)) {
-                Some(&child) => at = child,
-                None => break,
-            }
-        }
-        at
     }
 
     /// Whom a mount, or one on the way to it, waits for.

@@ -162,6 +162,19 @@ fn a_container_has_only_so_many() {
     assert_eq!((mounts.len(), left_out), (MOST_LOOKED_AT, 11));
 }
 
+/// A pile is looked at once, and not once for each that lies in it: that would take minutes.
+#[test]
+fn thousands_of_mounts_at_one_place() {
+    use std::fmt::Write as _;
+    let mut text = String::from("1 0 8:1 / / rw - ext4 /dev/a rw\n");
+    for id in 2..50_000 {
+        writeln!(text, "{id} {} 0:5 / /a rw - tmpfs t rw", id - 1).unwrap();
+    }
+    let (mounts, left_out) = listed(text.as_bytes(), &Rules::default()).unwrap();
+    let ids: Vec<u64> = mounts.iter().map(|mount| mount.id).collect();
+    assert_eq!((&ids[..], left_out), (&[1, 49_999][..], 0));
+}
+
 /// Two names that are no UTF-8 and look alike are one series.
 #[test]
 fn names_that_look_alike_are_one() {

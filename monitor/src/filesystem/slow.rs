@@ -23,6 +23,10 @@ const WAIT: Duration = Duration::from_millis(20);
 /// How long an answer may take, as node_exporter's `--collector.filesystem.mount-timeout`.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a server may take before nothing else is asked of it: until then its other folders
+/// have their turn.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Most threads that may hang.
 const MOST_THREADS: usize = 64;
 
@@ -155,12 +159,20 @@ impl SlowMounts {
             let known = self.known.entry(job.key.clone()).or_default();
             known.waits.get_or_insert(now);
         }
+        // Who has waited longest comes first: where answers take longer than collections are apart,
+        // all have their turn.
+        let since = |job: &Job| self.known.get(&job.key).and_then(|known| known.waits);
+        self.jobs.sort_by_key(since);
         {
             let mut work = lock(&self.work);
             // What hangs keeps its server's others from being asked.
-            let hangs: Vec<Server> = work.begun.values().map(|(_, of)| *of).collect();
+            let begun = work.begun.values();
+            let hangs = begun.filter(|(since, _)| since.elapsed() > PATIENCE);
+            let hangs: Vec<Server> = hangs.map(|(_, of)| *of).collect();
             let jobs = self.jobs.drain(..);
-            work.queue = jobs.filter(|job| !hangs.contains(&job.server)).collect();
+            let jobs = jobs
+                .filter(|job| !hangs.contains(&job.server) && !work.begun.contains_key(&job.key));
+            work.queue = jobs.collect();
             asked += work.queue.len();
             let room = MOST_THREADS.saturating_sub(work.threads);
             for _ in 0..asked.min(MOST_NEW).min(room) {
@@ -173,7 +185,7 @@ impl SlowMounts {
             let Ok((job, answer)) = self.answers.recv_timeout(left) else {
                 break;
             };
-            // Of an earlier collection there is none that would count: its server is not asked.
+            // One of an earlier collection ends the wait sooner, no more.
             asked -= 1;
             self.take(&job, answer);
         }

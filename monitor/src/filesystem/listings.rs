@@ -54,10 +54,10 @@ impl Listings {
         Self {
             rules,
             host_mounts: init.mount_namespace().ok(),
+            changes: Changes::new(&init),
             init,
             slow_places: None,
             known: HashMap::new(),
-            changes: Changes::default(),
             buffer: Vec::new(),
         }
     }
@@ -100,7 +100,7 @@ impl Listings {
             return Ok(None);
         }
         // Before the text: what changes meanwhile shows the next time.
-        self.changes.look(process)?;
+        self.changes.look(process);
         if let Some(known) = self.known.get_mut(&key)
             && let Some(seen) = &known.seen
             && self.changes.is_as(seen)

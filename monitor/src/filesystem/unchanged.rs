@@ -45,45 +45,43 @@ pub(super) struct Changes {
     is_possible: bool,
 }
 
-impl Default for Changes {
-    fn default() -> Self {
-        Self {
+impl Changes {
+    /// Finds out whether it can be had, by a process of the host.
+    pub(super) fn new(init: &Process) -> Self {
+        let mut changes = Self {
             ids: vec![0; MOST],
             namespace: 0,
             count: 0,
             is_possible: true,
+        };
+        // Who may not see a namespace is told that there is none.
+        if let Err(error) = changes.list(init) {
+            debug!(%error, "mounts are not listed by their numbers (Linux 6.11, CAP_SYS_ADMIN)");
+            changes.is_possible = false;
         }
+        changes
     }
-}
 
-impl Changes {
     /// Lists a process's mounts by their numbers, to be compared or remembered. Where that cannot
     /// be had, nothing is ever unchanged.
-    ///
-    /// # Errors
-    /// The process is gone.
-    pub(super) fn look(&mut self, process: &Process) -> io::Result<()> {
+    pub(super) fn look(&mut self, process: &Process) {
         self.count = 0;
         if !self.is_possible {
-            return Ok(());
+            return;
         }
-        let file = process.open_mount_namespace()?;
-        let listed = sys::namespace(&file).and_then(|namespace| {
-            self.namespace = namespace;
-            sys::mounts(namespace, &mut self.ids)
-        });
-        match listed {
+        match self.list(process) {
             // There may be more of them.
             Ok(MOST) => {}
             Ok(count) => self.count = count,
-            // Its last process may have ended meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                debug!(%error, "mounts are not listed by their numbers (Linux 6.11, CAP_SYS_ADMIN)");
-                self.is_possible = false;
-            }
+            // Its last process may have ended meanwhile: reading what it has mounted tells.
+            Err(error) => debug!(pid = process.pid(), %error, "cannot list its mounts"),
         }
-        Ok(())
+    }
+
+    fn list(&mut self, process: &Process) -> io::Result<usize> {
+        let file = process.open_mount_namespace()?;
+        self.namespace = sys::namespace(&file)?;
+        sys::mounts(self.namespace, &mut self.ids)
     }
 
     /// Whether all is as it was.

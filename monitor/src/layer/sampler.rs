@@ -112,13 +112,14 @@ impl LayerSampler {
             let known = self.known.get(&key);
             let first_seen = known.map_or(start, |known| known.first_seen);
             if !known.is_some_and(|known| known.is_settled(start)) {
+                let before = known.and_then(|known| known.path.clone());
                 let path = match self.look_up(container, process, &mut host) {
                     Ok(path) => path,
                     Err(error) if is_gone(&error) => continue,
                     Err(error) => {
                         sample.errors += 1;
                         debug!(container = container.name, %error, "cannot read its mounts");
-                        continue;
+                        before
                     }
                 };
                 let known = Known {

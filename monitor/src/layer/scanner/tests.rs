@@ -123,17 +123,25 @@ fn a_layer_that_cannot_be_scanned_any_more_has_no_number() {
     let path: Path = layer.as_os_str().as_encoded_bytes().into();
     let scanner = Scanner::start(process(), 1_000).unwrap();
     scanner.set(&[Arc::clone(&path)]);
+    let due = || scanner.shared.lock().by_path[&path].due;
+    // Ends when it has been scanned again.
     let again = || {
+        let now = Instant::now();
         let mut layers = scanner.shared.lock();
-        layers.by_path.get_mut(&path).unwrap().due = Instant::now();
+        layers.by_path.get_mut(&path).unwrap().due = now;
+        drop(layers);
+        scanner.shared.changed.notify_all();
+        while due() == now {
+            assert!(now.elapsed() < Duration::from_secs(30), "no scan");
+            thread::sleep(Duration::from_millis(5));
+        }
     };
     ends(&scanner, &path, |last| matches!(last, Last::Scanned(_)));
     // What is gone keeps its number, for as long as the container is there.
     std::fs::remove_dir(&layer).unwrap();
     again();
-    thread::sleep(Duration::from_millis(50));
-    ends(&scanner, &path, |last| matches!(last, Last::Scanned(_)));
+    assert!(matches!(scanner.last(&path), Some(Last::Scanned(_))));
     std::fs::write(&layer, "no folder").unwrap();
     again();
-    ends(&scanner, &path, |last| last == Last::Failed);
+    assert_eq!(scanner.last(&path), Some(Last::Failed));
 }

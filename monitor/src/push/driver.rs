@@ -81,9 +81,9 @@ impl<P: Protocol> Push<P> {
                 }
             }
         }
-        // What is under way is not sent twice.
-        if request.is_some() {
-            sender.answered(done(&mut request).await);
+        // What is under way is not sent twice, and nothing to who does not take it.
+        if request.is_some() && sender.answered(done(&mut request).await).is_some() {
+            return;
         }
         while let Some(request) = sender.send() {
             if sender.answered(request.await).is_some() {
@@ -183,6 +183,7 @@ impl<P: Protocol> Sender<P> {
         let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
         let status = answer.status.as_u16();
         let said = format!("{status} {text}");
+        let number = self.sending.as_ref().map_or(0, |(number, _)| *number);
         match self.protocol.verdict(&answer) {
             Verdict::Later(after) => {
                 return Some(self.later(after, Trouble::Status(status), &said));
@@ -190,18 +191,16 @@ impl<P: Protocol> Sender<P> {
             Verdict::Refused => {
                 self.counts.errors.inc();
                 self.give_up(u64::MAX);
-                self.log
-                    .trouble(Trouble::Status(status), &format!("refused: {said}"));
+                let reason = format!("refused: {said}");
+                self.log.lost(number, Trouble::Status(status), &reason);
             }
             Verdict::Taken { rejected, reason } => {
                 self.give_up(rejected);
                 if rejected > 0 {
-                    self.log.trouble(
-                        Trouble::Rejected,
-                        &format!("samples are not taken: {reason}"),
-                    );
+                    let reason = format!("samples are not taken: {reason}");
+                    self.log.lost(number, Trouble::Rejected, &reason);
                 } else {
-                    self.log.well();
+                    self.log.taken(number, !self.queue.has_of(number));
                 }
             }
         }

@@ -32,6 +32,9 @@ pub(super) struct Log {
     target: String,
     /// What stands there of the trouble that lasts.
     said: Option<Trouble>,
+    /// The last collection of which samples were not taken, where that is the trouble: others of
+    /// it may well be.
+    lost_of: Option<u64>,
     /// It stands there that samples are given up, and the queue was not empty since.
     overflows: bool,
 }
@@ -43,7 +46,22 @@ impl Log {
             receiver,
             target,
             said: None,
+            lost_of: None,
             overflows: false,
+        }
+    }
+
+    /// Says that samples of a collection are not taken, once as long as it is for the same reason.
+    pub(super) fn lost(&mut self, collection: u64, trouble: Trouble, reason: &str) {
+        self.trouble(trouble, reason);
+        self.lost_of = Some(collection);
+    }
+
+    /// A batch of a collection was taken, the last one or not.
+    pub(super) fn taken(&mut self, collection: u64, is_last: bool) {
+        match self.lost_of {
+            Some(lost_of) if !is_last || lost_of == collection => {}
+            _ => self.well(),
         }
     }
 
@@ -58,10 +76,11 @@ impl Log {
         }
         warn!(receiver, target, reason, "push failed");
         self.said = Some(trouble);
+        self.lost_of = None;
     }
 
-    /// All of a batch was taken.
-    pub(super) fn well(&mut self) {
+    fn well(&mut self) {
+        self.lost_of = None;
         if self.said.take().is_some() {
             info!(
                 receiver = self.receiver,
@@ -114,5 +133,26 @@ mod tests {
             refused,
             error(io::ErrorKind::ConnectionRefused, "1", "no answer")
         );
+    }
+
+    /// One batch of each collection is refused: that lasts as long as no collection is whole.
+    #[test]
+    fn a_part_that_is_taken_is_no_end_of_the_trouble() {
+        let mut log = Log::new("OTLP", "target".to_owned());
+        for collection in 1..4 {
+            log.taken(collection, false);
+            assert_eq!(log.said.is_some(), collection > 1);
+            log.lost(collection, Trouble::Status(413), "too large");
+            log.taken(collection, true);
+            assert_eq!(log.said, Some(Trouble::Status(413)));
+        }
+        log.taken(4, false);
+        assert!(log.said.is_some());
+        log.taken(4, true);
+        assert_eq!(log.said, None);
+        // What is sent again has ended when it is taken.
+        log.trouble(Trouble::Status(503), "later");
+        log.taken(5, false);
+        assert_eq!(log.said, None);
     }
 }

@@ -23,6 +23,12 @@ impl Queue {
         self.batches.is_empty()
     }
 
+    /// Whether a batch of a collection waits.
+    pub(super) fn has_of(&self, number: u64) -> bool {
+        let front = self.batches.front();
+        front.is_some_and(|(waiting, _)| *waiting == number)
+    }
+
     /// Adds a collection; gives the samples of what had to go for it.
     pub(super) fn push(&mut self, batches: Vec<Batch>) -> u64 {
         self.collections += 1;

@@ -70,8 +70,8 @@ pub enum PushError {
     },
     /// OpenTelemetry's variable for what is spoken.
     #[error(
-        "{origin} {protocol}: http/protobuf alone is spoken here; --otlp.endpoint says where to a \
-         collector takes that"
+        "{origin} {protocol}: http/protobuf alone is spoken here; --otlp.endpoint names a collector's \
+         port for that"
     )]
     Protocol {
         /// The variable.

@@ -1,6 +1,8 @@
 //! One HTTP request at a time, each on a connection of its own: pushes are a minute apart, and a
 //! connection that is kept that long is mostly found closed when it is needed.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -11,12 +13,16 @@ use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, R
 use hyper::header::{HeaderMap, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::lookup::Lookup;
 use super::{Answer, Target};
 
 /// More of an answer is not read: what is needed of it is a sentence.
 const MAX_ANSWER: usize = 64 << 10;
+
+/// How long one address of a name may take; all of them share the time of a request.
+const CONNECT: Duration = Duration::from_secs(3);
 
 const AGENT: &str = concat!("container-monitor/", env!("CARGO_PKG_VERSION"));
 
@@ -46,9 +52,7 @@ impl Client {
     ) -> anyhow::Result<Answer> {
         let addresses = self.lookup.addresses().await;
         let addresses = addresses.context("cannot look up the name")?;
-        let stream = TcpStream::connect(&*addresses)
-            .await
-            .context("cannot connect")?;
+        let stream = connect(&addresses).await.context("cannot connect")?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .context("cannot speak HTTP")?;
@@ -79,6 +83,19 @@ impl Client {
             _ = connection => exchange.await,
         }
     }
+}
+
+/// Connects to the first address that answers: a name may have some that lead nowhere.
+async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match timeout(CONNECT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last)
 }
 
 /// RFC 9110, 10.2.3: seconds, or a date.

@@ -69,6 +69,10 @@ mod tests {
             let late = timeout(Duration::from_millis(20), lookup.addresses()).await;
             assert!(late.is_err());
         }
+        // Its thread may take a moment to begin.
+        while begun.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         assert_eq!(begun.load(Ordering::SeqCst), 1);
         release.send(()).unwrap();
         assert_eq!(lookup.addresses().await.unwrap(), [address]);

@@ -152,6 +152,8 @@ impl Server {
         let connection = http1::Builder::new()
             .max_header_size(MAX_HEADER)
             .max_buf_size(MAX_BUFFER)
+            // Who has said all that it will, as `nc -N` does, still wants the answer.
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {

@@ -65,6 +65,32 @@ async fn whoever_asks_on_and_does_not_read_is_let_go_of() -> io::Result<()> {
     Ok(())
 }
 
+/// Who has asked and says that nothing more will come still gets the answer.
+#[tokio::test]
+async fn a_client_may_close_its_half() -> io::Result<()> {
+    let running = Running::start().await?;
+    for page in ["/small", "/"] {
+        let mut client = TcpStream::connect(running.address).await?;
+        let request = format!("GET {page} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).await?;
+        client.shutdown().await?;
+        let mut answer = Vec::new();
+        let read = timeout(SOON, client.read_to_end(&mut answer)).await;
+        read.map_err(io::Error::other)??;
+        assert!(
+            answer.starts_with(b"HTTP/1.1 200 OK"),
+            "{page}: {} bytes",
+            answer.len()
+        );
+        assert!(
+            page == "/small" || answer.len() > LARGE,
+            "{} bytes",
+            answer.len()
+        );
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn heads_that_nobody_reads_are_not_kept() -> io::Result<()> {
     let running = Running::start().await?;
@@ -91,13 +117,15 @@ async fn heads_that_nobody_reads_are_not_kept() -> io::Result<()> {
     // Whoever reads at last gets them.
     let mut answers = Vec::new();
     let read = async {
-        while client.read_buf(&mut answers).await? > 0 {
+        loop {
             let text = String::from_utf8_lossy(&answers);
             if text.matches("HTTP/1.1 200 OK").count() >= written / request.len() {
-                break;
+                return Ok::<_, io::Error>(());
+            }
+            if client.read_buf(&mut answers).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        Ok::<_, io::Error>(())
     };
     timeout(SOON, read).await.map_err(io::Error::other)?
 }

@@ -87,7 +87,9 @@ mod tests {
         with_threads(2).block_on(async {
             let looks = Looks::default();
             let (release, hang) = mpsc::channel::<()>();
-            let hangs = looks.one(SHORT, move || hang.recv().is_ok()).await;
+            // Its thread may take a moment to begin.
+            let patience = Duration::from_secs(2);
+            let hangs = looks.one(patience, move || hang.recv().is_ok()).await;
             assert_eq!(hangs, Err(NoLook::Hangs));
             for _ in 0..5 {
                 assert_eq!(looks.one(SHORT, || true).await, Err(NoLook::UnderWay));

@@ -10,9 +10,12 @@ mod sys;
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{Mode, OFlags, fstat, openat};
+use rustix::fs::{FsWord, Mode, OFlags, fstat, fstatfs, openat};
 
 use super::walk::{Scope, Totals, walk};
+
+/// `XFS_SUPER_MAGIC` of `include/uapi/linux/magic.h`.
+const XFS: FsWord = 0x5846_5342;
 
 /// Most entries beside a layer in its project; with more, the layer is walked instead.
 const MOST_BESIDE: u32 = 200;
@@ -28,8 +31,11 @@ pub fn totals(layer: &OwnedFd, mut pace: impl FnMut()) -> Option<Totals> {
             return None;
         }
         let mut left = MOST_BESIDE;
-        let skipped = fstat(layer).ok()?.st_ino;
-        let found = walk(above, Scope::Beside(skipped), || {
+        let scope = Scope::Beside {
+            layer: fstat(layer).ok()?.st_ino,
+            empty_is_free: fstatfs(&above).ok()?.f_type == XFS,
+        };
+        let found = walk(above, scope, || {
             pace();
             left -= 1;
             left > 0

@@ -33,7 +33,14 @@ pub enum Scope {
     /// What is beside the layer in it that has this inode number: without inodes of several names,
     /// which the layer counts. Overlayfs gives the layer a second name of what is in its work
     /// folder: of its whiteout, and of all inodes where it has an index.
-    Beside(u64),
+    Beside {
+        /// The inode number of the layer.
+        layer: u64,
+        /// Whether an empty folder takes no blocks: then one that a mount covers, as a runtime's
+        /// does that of the container's root, is known to be an inode and no more. Else there is
+        /// no sum.
+        empty_is_free: bool,
+    },
 }
 
 /// Adds up what is in `root`, as far as `scope` says, in one go: see [`Walk`].
@@ -127,16 +134,23 @@ impl Walk {
         let links = &mut self.links;
         let is_other_s = match self.scope {
             Scope::Whole => has_names && links.len() < MOST_LINKS && !links.insert(stat.st_ino),
-            Scope::Beside(layer) => has_names || stat.st_ino == layer,
+            Scope::Beside { layer, .. } => has_names || stat.st_ino == layer,
         };
         if is_other_s {
             return Ok(());
         }
         if stat.st_dev != self.top.st_dev {
-            // The folder below the mount is an inode all the same: that of a container's root, which
-            // on XFS, being empty, has no blocks.
-            self.totals.files += u64::from(self.scope != Scope::Whole);
-            return Ok(());
+            return match self.scope {
+                Scope::Whole => Ok(()),
+                Scope::Beside {
+                    empty_is_free: true,
+                    ..
+                } => {
+                    self.totals.files += 1;
+                    Ok(())
+                }
+                Scope::Beside { .. } => Err(io::Error::other("a mount covers a folder")),
+            };
         }
         self.totals.bytes += blocks(&stat);
         self.totals.files += 1;
@@ -254,9 +268,12 @@ mod tests {
         fs::write(path.join("diff/data"), vec![1; 100_000]).unwrap();
         fs::write(path.join("work/work/whiteout"), "").unwrap();
         fs::hard_link(path.join("work/work/whiteout"), path.join("diff/gone")).unwrap();
-        let layer = fs::metadata(path.join("diff")).unwrap().ino();
+        let scope = Scope::Beside {
+            layer: fs::metadata(path.join("diff")).unwrap().ino(),
+            empty_is_free: false,
+        };
         let root = rustix::fs::open(path, OFlags::RDONLY, Mode::empty()).unwrap();
-        let beside = walk(root, Scope::Beside(layer), || true).unwrap();
+        let beside = walk(root, scope, || true).unwrap();
         assert_eq!(beside.map(|beside| beside.files), Some(without.files));
         assert_eq!(beside, Some(without));
     }

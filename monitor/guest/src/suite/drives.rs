@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use guest::Drive;
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
+use super::mounts::Mounted;
 use super::report::Absent;
 
 /// The block device of a drive.
@@ -26,14 +26,13 @@ pub(crate) fn device(drive: Drive) -> Result<PathBuf> {
 
 /// A drive that is mounted, with project quotas enforced. Dropping it unmounts it.
 #[derive(Debug)]
-pub(crate) struct Mounted {
-    /// Where.
-    pub(crate) path: PathBuf,
+pub(crate) struct Mount {
+    mounted: Mounted,
     /// Its block device.
     pub(crate) device: PathBuf,
 }
 
-impl Mounted {
+impl Mount {
     /// Mounts the file system on a drive.
     ///
     /// # Errors
@@ -41,22 +40,17 @@ impl Mounted {
     pub(crate) fn new(drive: Drive) -> Result<Self> {
         let device = device(drive)?;
         let kind = drive.name();
-        let path = Path::new("/").join(format!("mounted-{kind}"));
-        std::fs::create_dir_all(&path)?;
         let known = std::fs::read_to_string("/proc/filesystems")?;
         if !known.split_whitespace().any(|known| known == kind) {
             return Err(Absent(format!("no {kind}")).into());
         }
-        mount(&device, &path, kind, MountFlags::empty(), Some(c"prjquota"))
-            .with_context(|| format!("cannot mount {kind}"))?;
-        Ok(Self { path, device })
+        let place = Path::new("/").join(format!("mounted-{kind}"));
+        let mounted = Mounted::of(&device, kind, place, Some("prjquota"))?;
+        Ok(Self { mounted, device })
     }
-}
 
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        if let Err(error) = unmount(&self.path, UnmountFlags::empty()) {
-            eprintln!("cannot unmount {}: {error}", self.path.display());
-        }
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.mounted.path()
     }
 }

@@ -20,7 +20,8 @@ use testkit::published;
 
 use super::container::Container;
 use super::daemon::{self, SOON};
-use super::drives::{self, Mounted};
+use super::drives::{self, Mount};
+use super::mounts::Mounted;
 use super::project;
 
 /// The argument that makes this program write to a disk and read from it.
@@ -38,9 +39,16 @@ const INODES: u64 = 500;
 /// What a container's root is made of: the image, in which there is but this program.
 const IMAGE: &str = "/image";
 
-/// A container with a root of its own, an overlayfs whose upper folder is below `folder` as
-/// Docker has it.
-fn container(folder: &Path, mounts: &[(&str, &Path)]) -> Result<Container> {
+/// A container, and its root, which is mounted on the host too.
+struct Rooted {
+    // Ends before its root is unmounted.
+    container: Container,
+    _root: Mounted,
+}
+
+/// A container with a root of its own, an overlayfs whose upper folder is below `folder`. It is
+/// mounted at `root`.
+fn container(folder: &Path, root: PathBuf, mounts: &[(&str, &Path)]) -> Result<Rooted> {
     let image = Path::new(IMAGE);
     if !image.exists() {
         fs::create_dir(image)?;
@@ -50,11 +58,10 @@ fn container(folder: &Path, mounts: &[(&str, &Path)]) -> Result<Container> {
             fs::create_dir(image.join(name))?;
         }
     }
-    for name in ["diff", "work", "merged"] {
+    for name in ["diff", "work"] {
         fs::create_dir(folder.join(name))?;
     }
     fs::write(folder.join("link"), "SHORTERNAMEOFTHELAYER")?;
-    let root = folder.join("merged");
     let tmp = root.join("tmp");
     let text = |name: &str| folder.join(name).display().to_string();
     let options = format!(
@@ -62,7 +69,7 @@ fn container(folder: &Path, mounts: &[(&str, &Path)]) -> Result<Container> {
         text("diff"),
         text("work")
     );
-    let options = std::ffi::CString::new(options)?;
+    let mounted = Mounted::new("overlay", &root, Some(&options))?;
     let mounts: Vec<(PathBuf, PathBuf)> = mounts
         .iter()
         .map(|(name, from)| (root.join(name), from.to_path_buf()))
@@ -78,13 +85,6 @@ fn container(folder: &Path, mounts: &[(&str, &Path)]) -> Result<Container> {
             "/",
             MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
         )?;
-        mount(
-            "overlay",
-            &root,
-            "overlay",
-            MountFlags::empty(),
-            options.as_c_str(),
-        )?;
         for (place, from) in &mounts {
             mount_bind(from, place)?;
         }
@@ -97,19 +97,24 @@ fn container(folder: &Path, mounts: &[(&str, &Path)]) -> Result<Container> {
     // SAFETY: the hook makes system calls; all that it hands over was made before.
     unsafe { command.pre_exec(set_up) };
     let netns = testkit::netns::Netns::with_holder(command)?;
-    Ok(Container { netns, cgroup })
+    Ok(Rooted {
+        container: Container { netns, cgroup },
+        _root: mounted,
+    })
 }
 
 /// File systems of several kinds, one of them with a quota for the folder that is mounted.
 pub(crate) fn file_systems() -> Result<String> {
-    let xfs = Mounted::new(Drive::Xfs)?;
-    let limited = xfs.path.join("limited");
+    let xfs = Mount::new(Drive::Xfs)?;
+    let limited = xfs.path().join("limited");
     fs::create_dir(&limited)?;
     project::limit(&limited, &xfs.device, 7, LIMIT, INODES)?;
     fs::write(limited.join("data"), vec![1; MIB])?;
-    let layer = xfs.path.join("layer");
+    let layer = xfs.path().join("layer");
     fs::create_dir(&layer)?;
-    let container = container(&layer, &[("limited", &limited), ("whole", &xfs.path)])?;
+    let mounts_of = [("limited", &*limited), ("whole", xfs.path())];
+    let rooted = container(&layer, layer.join("merged"), &mounts_of)?;
+    let container = &rooted.container;
     rustix::fs::sync();
     let monitor = daemon::start(&[])?;
     let metrics = monitor.metrics()?;
@@ -162,11 +167,17 @@ fn mounts(metrics: &Metrics, container: &str) -> BTreeMap<String, [f64; 4]> {
 /// A layer of a file system with project quotas, as big as all that is in it. Gives how it was
 /// summed.
 pub(crate) fn layer(drive: Drive) -> Result<String> {
-    let disk = Mounted::new(drive)?;
-    let folder = disk.path.join("0123456789");
+    let disk = Mount::new(drive)?;
+    let folder = disk.path().join("0123456789");
     fs::create_dir(&folder)?;
     project::limit(&folder, &disk.device, 9, LIMIT, INODES)?;
-    let container = container(&folder, &[])?;
+    // Docker mounts it beside the layer, containerd elsewhere.
+    let root = match drive {
+        Drive::Ext4 => PathBuf::from("/run/rootfs"),
+        Drive::Xfs | Drive::Blank => folder.join("merged"),
+    };
+    let rooted = container(&folder, root, &[])?;
+    let container = &rooted.container;
     let root = PathBuf::from(format!("/proc/{}/root", container.netns.pid()));
     fs::create_dir_all(root.join("a/b"))?;
     for number in 0..200 {

@@ -1,22 +1,49 @@
 //! File systems that some machines have and others do not.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 /// A mount that goes with this.
 #[derive(Debug)]
-pub(crate) struct Mounted(&'static str);
+pub(crate) struct Mounted(PathBuf);
 
 impl Mounted {
-    /// Mounts a file system.
-    pub(crate) fn new(kind: &str, place: &'static str, options: Option<&str>) -> Result<Self> {
-        std::fs::create_dir_all(place).with_context(|| format!("cannot make {place}"))?;
+    /// Mounts a file system that lies on nothing.
+    pub(crate) fn new(
+        kind: &str,
+        place: impl Into<PathBuf>,
+        options: Option<&str>,
+    ) -> Result<Self> {
+        Self::of(Path::new(kind), kind, place, options)
+    }
+
+    /// Mounts the file system of a device.
+    pub(crate) fn of(
+        device: &Path,
+        kind: &str,
+        place: impl Into<PathBuf>,
+        options: Option<&str>,
+    ) -> Result<Self> {
+        let place = place.into();
+        std::fs::create_dir_all(&place)
+            .with_context(|| format!("cannot make {}", place.display()))?;
         let options = options.map(std::ffi::CString::new).transpose()?;
-        mount(kind, place, kind, MountFlags::empty(), options.as_deref())
-            .with_context(|| format!("cannot mount {kind} at {place}"))?;
+        mount(
+            device,
+            &place,
+            kind,
+            MountFlags::empty(),
+            options.as_deref(),
+        )
+        .with_context(|| format!("cannot mount {kind} at {}", place.display()))?;
         Ok(Self(place))
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// Keeps it to the machine's end.
@@ -27,8 +54,8 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        if let Err(error) = unmount(self.0, UnmountFlags::empty()) {
-            eprintln!("cannot unmount {}: {error}", self.0);
+        if let Err(error) = unmount(&self.0, UnmountFlags::empty()) {
+            eprintln!("cannot unmount {}: {error}", self.0.display());
         }
     }
 }

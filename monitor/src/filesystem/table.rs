@@ -189,9 +189,16 @@ impl Listed {
     }
 }
 
-/// Places of the host where file systems are mounted that may wait for a server or a program.
+/// Places of the host where file systems are mounted that may wait for a server or a program, and
+/// what is mounted on them or below them, which may not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SlowPlaces(Vec<Box<[u8]>>);
+pub struct SlowPlaces(Vec<Place>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    point: Box<[u8]>,
+    is_slow: bool,
+}
 
 impl SlowPlaces {
     /// Those in the `mountinfo` of a process of the host.
@@ -199,22 +206,53 @@ impl SlowPlaces {
     /// # Errors
     /// The text is not understood.
     pub fn of(text: &[u8]) -> Result<Self, ParseError> {
-        let mut places = Vec::new();
+        let mut places: Vec<Place> = Vec::new();
         mountinfo::parse(text, |mount| {
-            if !PROMPT.contains(&&*mount.fs_type) {
-                places.push(mount.point.as_ref().into());
+            let is_slow = !PROMPT.contains(&&*mount.fs_type);
+            if is_slow
+                || places
+                    .iter()
+                    .any(|place| is_below(&mount.point, &place.point))
+            {
+                places.push(Place {
+                    point: mount.point.as_ref().into(),
+                    is_slow,
+                });
             }
         })?;
         Ok(Self(places))
     }
 
-    /// Whether an overlay has a layer in one of them.
+    /// Whether a folder of the host is in one of them.
+    fn has(&self, path: &[u8]) -> bool {
+        let above = self.0.iter().filter(|place| is_below(path, &place.point));
+        // Of several at one place the last is seen.
+        let nearest = above.max_by_key(|place| place.point.len());
+        nearest.is_some_and(|place| place.is_slow)
+    }
+
+    /// Whether one of them is below a folder of the host.
+    fn are_below(&self, folder: &[u8]) -> bool {
+        let mut slow = self.0.iter().filter(|place| self.has(&place.point));
+        slow.any(|place| is_below(&place.point, folder))
+    }
+
+    /// Whether an overlay has a layer in one of them. Where there are many layers, runtimes name
+    /// them from where they all are, which is two folders above the upper one.
     fn has_layer_of(&self, mount: &Mount<'_>) -> bool {
-        !self.0.is_empty()
-            && mount.layers().any(|layer| {
-                let mut places = self.0.iter();
-                places.any(|place| is_below(&layer, place))
-            })
+        if self.0.is_empty() {
+            return false;
+        }
+        let upper = mount.super_option(b"upperdir");
+        let all = upper.and_then(|upper| {
+            let mut parts = upper.rsplitn(3, |&byte| byte == b'/');
+            let all = parts.nth(2)?.to_vec();
+            upper.starts_with(b"/").then_some(all)
+        });
+        mount.layers().any(|layer| match *layer {
+            [b'/', ..] => self.has(&layer),
+            _ => all.as_ref().is_some_and(|all| self.are_below(all)),
+        })
     }
 }
 

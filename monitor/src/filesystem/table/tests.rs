@@ -82,6 +82,31 @@ fn whom_a_mount_waits_for() {
     assert_eq!(servers("/a:/var/lib/lazy/7/fs/x:/b"), Server::OfLayers);
     assert_eq!(servers("/a,lowerdir+=/var/lib/lazy/7/fs"), Server::OfLayers);
     assert_eq!(servers("/a:/var/lib/lazy/71/fs"), Server::Nobody);
+    // Many layers are named from where they are, which the upper folder tells.
+    assert_eq!(servers("7/fs:8/fs"), Server::Nobody);
+    let with_upper = |upper: &str| servers(&format!("7/fs:8/fs,upperdir={upper}"));
+    assert_eq!(with_upper("/var/lib/lazy/9/fs"), Server::OfLayers);
+    assert_eq!(with_upper("/var/lib/other/9/fs"), Server::Nobody);
+}
+
+/// On a slow root, or below an automounter, a disk is a disk.
+#[test]
+fn what_is_mounted_on_a_slow_place_is_not_slow() {
+    let host = b"1 0 0:1 / / rw - nfs4 server:/root rw\n\
+2 1 8:1 / /var/lib/containers rw - ext4 /dev/a rw\n\
+3 2 0:2 / /var/lib/containers/lazy rw - fuse.lazy lazy rw\n\
+4 1 0:3 / /data rw - autofs auto rw\n5 4 8:2 / /data rw - xfs /dev/b rw\n";
+    let slow = SlowPlaces::of(host).unwrap();
+    for (path, is_slow) in [
+        ("/home", true),
+        ("/var/lib/containers/7/fs", false),
+        ("/var/lib/containers/lazy/7/fs", true),
+        ("/data/7/fs", false),
+    ] {
+        assert_eq!(slow.has(path.as_bytes()), is_slow, "{path}");
+    }
+    assert!(slow.are_below(b"/var/lib/containers"));
+    assert!(!slow.are_below(b"/data"));
 }
 
 /// What nothing can open is left out, what is too long is cut, and a tower of folders is not

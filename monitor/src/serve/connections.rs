@@ -185,8 +185,9 @@ impl Slot {
 }
 
 impl Entry {
-    /// With pipelining a request comes while the answer before it is held: whoever does not read
-    /// that one does not wait for us, whatever was asked for since.
+    /// With pipelining a request may come while the answer before it is held: whoever does not read
+    /// that one does not wait for us, whatever was asked for since. `room` has hyper take none
+    /// then; what is accounted here does not rest on it.
     fn work(&mut self) {
         if self.unread.is_empty() {
             self.enter(Phase::Working);

@@ -204,7 +204,6 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::Path;
-    use std::process::Command;
 
     use super::*;
 
@@ -214,24 +213,8 @@ mod tests {
     }
 
     fn du(path: &Path) -> Totals {
-        let run = |program: &str, args: &[&str]| {
-            let output = Command::new(program).args(args).arg(path).output().unwrap();
-            assert!(output.status.success(), "{output:?}");
-            String::from_utf8(output.stdout).unwrap()
-        };
-        let bytes = run("du", &["-s", "--block-size=1"]);
-        let inodes = run("du", &["-s", "--inodes"]);
-        let first = |text: &str| {
-            text.split_whitespace()
-                .next()
-                .unwrap()
-                .parse::<u64>()
-                .unwrap()
-        };
-        Totals {
-            bytes: first(&bytes),
-            files: first(&inodes) - 1,
-        }
+        let [bytes, files] = testkit::du::of(path).unwrap().map(|number| number as u64);
+        Totals { bytes, files }
     }
 
     #[test]
